@@ -1,0 +1,297 @@
+//! Every way to get a file wrong that we could think of, and what its author is told.
+
+use super::error;
+
+#[test]
+fn every_error_says_where_and_what_to_write() {
+    for (text, expected) in BROKEN {
+        assert_eq!(error(text), format!("gateway.yaml:{expected}"), "{text}");
+    }
+}
+
+/// A file, and the error after the file's name.
+const BROKEN: &[(&str, &str)] = &[
+    (
+        "drian: {rate: 1}",
+        "1:1: drian: there is no such key; did you mean drain?",
+    ),
+    (
+        "nothing: 1",
+        "1:1: nothing: there is no such key; the keys here are pod, cluster, listeners, \
+         mountpoint, connection, handler, adapter, broker, http, drain, log",
+    ),
+    (
+        "adapter:\n  bnd: 127.0.0.1:1",
+        "2:3: adapter.bnd: there is no such key; did you mean bind?",
+    ),
+    (
+        "listeners:\n  - name: a\n  - nmae: b",
+        "3:5: listeners[1].nmae: there is no such key; did you mean name?",
+    ),
+    (
+        "adapter: 5",
+        "1:10: adapter: \"5\" does not fit; write a mapping of the keys bind, insecure, \
+         advertised_address, max_request, max_concurrent_calls",
+    ),
+    (
+        "adapter:\n  - bind",
+        "2:3: adapter: this is a list; write a mapping of the keys bind, insecure, \
+         advertised_address, max_request, max_concurrent_calls",
+    ),
+    (
+        "listeners: {name: a}",
+        "1:12: listeners: this is a mapping; write a list, each entry after a dash",
+    ),
+    (
+        "listeners: tcp",
+        "1:12: listeners: \"tcp\" does not fit; write a list, each entry after a dash",
+    ),
+    (
+        "listeners:",
+        "1:10: listeners: there is no value; write a list, each entry after a dash, or remove the \
+         key",
+    ),
+    (
+        "drain:\n  rate:",
+        "2:7: drain.rate: there is no value; write a whole number, or remove the key",
+    ),
+    (
+        "drain:\n  rate: fast",
+        "2:9: drain.rate: \"fast\" is not a whole number; write digits only",
+    ),
+    (
+        "drain:\n  rate: 1.5",
+        "2:9: drain.rate: \"1.5\" is not a whole number; write digits only",
+    ),
+    (
+        "drain:\n  rate: 0",
+        "2:9: drain.rate: 0 is out of bounds; write a number from 1 to 1000000",
+    ),
+    (
+        "drain:\n  rate: -5",
+        "2:9: drain.rate: -5 is out of bounds; write a number from 1 to 1000000",
+    ),
+    (
+        "handler:\n  connections_per_endpoint: 65",
+        "2:29: handler.connections_per_endpoint: 65 is out of bounds; write a number from 1 to 64",
+    ),
+    (
+        "listeners:\n  - max_connections: 0",
+        "2:22: listeners[0].max_connections: 0 is out of bounds; write a number from 1 to 10000000",
+    ),
+    (
+        "adapter:\n  insecure: yes",
+        "2:13: adapter.insecure: \"yes\" is neither true nor false; write one of them",
+    ),
+    (
+        "drain:\n  timeout: 25",
+        "2:12: drain.timeout: 25 has no unit; write for example 25s or 25ms",
+    ),
+    (
+        "drain:\n  timeout: soon",
+        "2:12: drain.timeout: \"soon\" is not a time; write a number and a unit, for example 10s \
+         or 500ms",
+    ),
+    (
+        "drain:\n  timeout: [1s]",
+        "2:12: drain.timeout: this is a list; write a time such as 10s",
+    ),
+    (
+        "handler:\n  deadline: 0s",
+        "2:13: handler.deadline: 0s is too short; write 1ms or more",
+    ),
+    (
+        "listeners:\n  - idle_timeout: 0s",
+        "2:19: listeners[0].idle_timeout: 0s is too short; write \"off\" to switch it off",
+    ),
+    (
+        "listeners:\n  - idle_timeout: never",
+        "2:19: listeners[0].idle_timeout: \"never\" is not a time; write a number and a unit, for \
+         example 10s or 500ms, or \"off\"",
+    ),
+    (
+        "connection:\n  inbound_limit: big",
+        "2:18: connection.inbound_limit: \"big\" is not a size; write bytes or a unit, for \
+         example 256KiB",
+    ),
+    (
+        "connection:\n  inbound_limit: 0",
+        "2:18: connection.inbound_limit: 0 is out of bounds; write a size from 4KiB to 1GiB",
+    ),
+    (
+        "connection:\n  outbox_limit: 2GiB",
+        "2:17: connection.outbox_limit: 2GiB is out of bounds; write a size from 4KiB to 1GiB",
+    ),
+    (
+        "broker:\n  max_payload: 1MiB",
+        "2:16: broker.max_payload: 1MiB is out of bounds; write a size from 1KiB to 960KiB",
+    ),
+    (
+        "listeners:\n  - bind: fo:o",
+        "2:11: listeners[0].bind: \"fo:o\" is not an address; write host:port, for example \
+         0.0.0.0:7993",
+    ),
+    (
+        "listeners:\n  - bind: {port: 1}",
+        "2:11: listeners[0].bind: this is a mapping; write an address such as 0.0.0.0:7993",
+    ),
+    (
+        "listeners:\n  - name: TCP",
+        "2:11: listeners[0].name: \"TCP\" cannot name a listener; write 1 to 63 characters out of \
+         a-z, 0-9 and -",
+    ),
+    (
+        "pod:\n  name: a/b",
+        "2:9: pod.name: \"a/b\" cannot name a pod; write 1 to 63 characters out of A-Z, a-z, 0-9, \
+         ., _ and -",
+    ),
+    (
+        "mountpoint: a/#",
+        "1:13: mountpoint: \"a/#\" cannot be a mountpoint: it holds '#'; write a prefix without \
+         +, # and NUL",
+    ),
+    (
+        "listeners:\n  - mountpoint: ${client}/",
+        "2:17: listeners[0].mountpoint: \"${client}/\" cannot be a mountpoint: only ${clientid} \
+         and ${username} are filled in; remove any other ${…}",
+    ),
+    (
+        "listeners:\n  - transport: dtls",
+        "2:16: listeners[0].transport: \"dtls\" is not supported; write tcp",
+    ),
+    (
+        "handler:\n  service: ConnectionHandler",
+        "2:12: handler.service: \"ConnectionHandler\" is not supported; write \
+         ConnectionUnaryHandler",
+    ),
+    (
+        "handler:\n  on_handler_loss: retry",
+        "2:20: handler.on_handler_loss: \"retry\" is not supported; write one of close, rebind",
+    ),
+    (
+        "broker:\n  kind: redis",
+        "2:9: broker.kind: \"redis\" is not supported; write memory",
+    ),
+    (
+        "log:\n  format: [text]",
+        "2:11: log.format: this is a list; write auto or text or json",
+    ),
+    (
+        "log:\n  level: ''",
+        "2:10: log.level: the level is empty; write for example info",
+    ),
+    (
+        "handler:\n  addresses: [https://h:1]",
+        "2:15: handler.addresses[0]: \"https://h:1\": TLS to handlers is not supported yet; write \
+         http://host:port",
+    ),
+    (
+        "handler:\n  addresses:\n    - h:1\n    - h",
+        "4:7: handler.addresses[1]: \"h\" is not a handler's address: host and port are needed; \
+         write http://host:port, for example http://127.0.0.1:9001",
+    ),
+    (
+        "adapter:\n  advertised_address: g",
+        "2:23: adapter.advertised_address: \"g\" is not an address; write host:port",
+    ),
+    (
+        "http:\n  bind: 1\n  bind: 2",
+        "3:3: http.bind: the key stands at gateway.yaml:2:3 already; keep one",
+    ),
+    (
+        "drain: {rate: 1",
+        "1:8: this is not YAML: unclosed bracket '{'; close it",
+    ),
+    (
+        "drain: {timeout: \"1s}",
+        "1:18: this is not YAML: unclosed quote; close it",
+    ),
+    (
+        "listeners:\n\t- name: a",
+        "2:2: this is not YAML: tabs disallowed within this context (block indentation); indent \
+         with spaces",
+    ),
+    (
+        "a: b: c",
+        "1:5: this is not YAML: mapping values are not allowed in this context; check the \
+         indentation, and put values such as \"[::]:7993\" in quotes",
+    ),
+    (
+        "http:\n  bind: [::]:9102",
+        "2:13: this is not YAML: while parsing a block mapping, did not find expected key; check \
+         the indentation, and put values such as \"[::]:7993\" in quotes",
+    ),
+    (
+        "drain: {rate: 1}\n---\ndrain: {rate: 2}",
+        "3:1: a second YAML document begins here; keep one",
+    ),
+    (
+        "drain: &d {rate: 1}\nlog: *d",
+        "2:6: log: YAML aliases are not supported; write the value out",
+    ),
+    (
+        "pod: !env NAME",
+        "1:11: pod: YAML tags are not supported; remove the word that begins with !",
+    ),
+    ("? [a]\n: b", "1:3: a key must be text; write name: value"),
+    (
+        "- a",
+        "1:1: this is a list; write a mapping of the keys pod, cluster, listeners, mountpoint, \
+         connection, handler, adapter, broker, http, drain, log",
+    ),
+    (
+        "listeners: []",
+        "1:12: listeners: the list is empty; write a listener, or remove the key",
+    ),
+    (
+        "listeners:\n  - bind: 1\n  - bind: 2",
+        "3:5: listeners[1].name: listeners[0] is called \"tcp\" too; give each a name of its own",
+    ),
+    (
+        "listeners:\n  - {name: a, bind: 7000}\n  - {name: b, bind: 127.0.0.1:7000}",
+        "3:21: listeners[1].bind: 127.0.0.1:7000 clashes with [::]:7000 of listeners[0].bind; \
+         choose another port",
+    ),
+    (
+        "listeners:\n  - bind: 9102",
+        "2:11: listeners[0].bind: [::]:9102 clashes with 127.0.0.1:9102 of http.bind; choose \
+         another port",
+    ),
+    (
+        "http:\n  bind: 127.0.0.1:9100",
+        "2:9: http.bind: 127.0.0.1:9100 clashes with 127.0.0.1:9100 of adapter.bind; choose \
+         another port",
+    ),
+    (
+        "adapter:\n  bind: 0.0.0.0:9100",
+        "2:9: adapter.bind: 0.0.0.0:9100 lets other machines in, and callers are not \
+         authenticated; let only the handler reach the port and write adapter.insecure: true, or \
+         bind a loopback address",
+    ),
+    (
+        "handler:\n  addresses: []",
+        "2:14: handler.addresses: the list is empty; write an address, or remove the key",
+    ),
+    (
+        "handler:\n  addresses:\n    - http://h:1\n    - H:1",
+        "4:7: handler.addresses[1]: http://h:1 stands in the list already; remove one",
+    ),
+    (
+        "handler:\n  backoff_min: 6s",
+        "2:16: handler.backoff_min: it is more than handler.backoff_max; write the same or less",
+    ),
+    (
+        "handler:\n  backoff_max: 50ms",
+        "2:16: handler.backoff_max: it is less than handler.backoff_min; write the same or more",
+    ),
+    (
+        "connection:\n  message_queue_bytes: 64KiB",
+        "2:24: connection.message_queue_bytes: 64KiB cannot hold one message of 512KiB \
+         (broker.max_payload); write more",
+    ),
+    (
+        "broker:\n  max_payload: 900KiB\nconnection:\n  message_queue_bytes: 512KiB",
+        "4:24: connection.message_queue_bytes: 512KiB cannot hold one message of 900KiB \
+         (broker.max_payload); write more",
+    ),
+];

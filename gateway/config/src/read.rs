@@ -1,0 +1,270 @@
+//! From the tree to the types, by serde, with an error that says where and what instead.
+
+use std::{fmt, iter::Enumerate, marker::PhantomData, slice};
+
+use serde::{
+    de::{
+        self, DeserializeSeed, Deserializer, Expected, IntoDeserializer, MapAccess, SeqAccess,
+        Unexpected, Visitor,
+    },
+    forward_to_deserialize_any,
+};
+
+use crate::{
+    error::Problem,
+    read::spelling::advice,
+    tree::{Content, Entry, Node, join},
+};
+
+mod spelling;
+
+/// Reads the whole tree into a type.
+pub(crate) fn read<T: de::DeserializeOwned>(root: &Node) -> Result<T, Problem> {
+    descend(PhantomData, root, String::new()).map_err(|fault| match fault {
+        Fault::Located(problem) => problem,
+        Fault::Bare(_) => unreachable!("the cursor has located it"),
+    })
+}
+
+/// Reads one value; what is wrong with it, and with nothing inside it, is wrong here.
+fn descend<'de, S: DeserializeSeed<'de>>(
+    seed: S,
+    node: &Node,
+    field: String,
+) -> Result<S::Value, Fault> {
+    seed.deserialize(Cursor {
+        node,
+        field: &field,
+    })
+    .map_err(|fault| match fault {
+        Fault::Bare(text) => Fault::Located(Problem {
+            place: node.place.clone(),
+            field,
+            text,
+        }),
+        located @ Fault::Located(_) => located,
+    })
+}
+
+/// A problem, at first without its place: visitors cannot know that.
+#[derive(Debug)]
+enum Fault {
+    Bare(String),
+    Located(Problem),
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, to: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            Self::Bare(text) => to.write_str(text),
+            Self::Located(problem) => problem.fmt(to),
+        }
+    }
+}
+
+impl std::error::Error for Fault {}
+
+impl de::Error for Fault {
+    fn custom<T: fmt::Display>(text: T) -> Self {
+        Self::Bare(text.to_string())
+    }
+
+    fn invalid_type(found: Unexpected, expected: &dyn Expected) -> Self {
+        Self::Bare(match found {
+            Unexpected::Unit => format!("there is no value; write {expected}, or remove the key"),
+            Unexpected::Seq => format!("this is a list; write {expected}"),
+            Unexpected::Map => format!("this is a mapping; write {expected}"),
+            Unexpected::Str(text) => format!("\"{text}\" does not fit; write {expected}"),
+            _ => format!("{found} does not fit; write {expected}"),
+        })
+    }
+
+    fn unknown_variant(text: &str, known: &'static [&'static str]) -> Self {
+        let choice = match known {
+            [one] => (*one).to_owned(),
+            _ => format!("one of {}", known.join(", ")),
+        };
+        Self::Bare(format!("\"{text}\" is not supported; write {choice}"))
+    }
+}
+
+/// A value on its way to become typed.
+struct Cursor<'a> {
+    node: &'a Node,
+    field: &'a str,
+}
+
+impl Cursor<'_> {
+    /// Has the visitor take whatever is there; it objects if that is not what it wants.
+    fn give<'de, V: Visitor<'de>>(&self, visitor: V) -> Result<V::Value, Fault> {
+        match &self.node.content {
+            Content::Nothing => visitor.visit_unit(),
+            Content::Text(text) => visitor.visit_str(text),
+            Content::List(items) => visitor.visit_seq(Items {
+                rest: items.iter().enumerate(),
+                field: self.field,
+            }),
+            Content::Mapping(entries) => visitor.visit_map(Pairs::new(entries, self.field)),
+        }
+    }
+
+    fn text(&self, wanted: &str) -> Result<&str, Fault> {
+        match &self.node.content {
+            Content::Text(text) => Ok(text),
+            _ => Err(self.unfit(wanted)),
+        }
+    }
+
+    fn unfit(&self, wanted: &str) -> Fault {
+        de::Error::invalid_type(
+            match &self.node.content {
+                Content::Nothing => Unexpected::Unit,
+                Content::Text(text) => Unexpected::Str(text),
+                Content::List(_) => Unexpected::Seq,
+                Content::Mapping(_) => Unexpected::Map,
+            },
+            &wanted,
+        )
+    }
+}
+
+impl<'de> Deserializer<'de> for Cursor<'_> {
+    type Error = Fault;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+        self.give(visitor)
+    }
+
+    fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+        match self.text("true or false")? {
+            "true" => visitor.visit_bool(true),
+            "false" => visitor.visit_bool(false),
+            text => Err(Fault::Bare(format!(
+                "\"{text}\" is neither true nor false; write one of them"
+            ))),
+        }
+    }
+
+    fn deserialize_i64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+        let text = self.text("a whole number")?;
+        let number = text.parse().map_err(|_| {
+            Fault::Bare(format!(
+                "\"{text}\" is not a whole number; write digits only"
+            ))
+        })?;
+        visitor.visit_i64(number)
+    }
+
+    fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+        visitor.visit_str(self.text("text")?)
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+        match self.node.content {
+            Content::Nothing => visitor.visit_none(),
+            _ => visitor.visit_some(self),
+        }
+    }
+
+    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+        match &self.node.content {
+            Content::List(_) => self.give(visitor),
+            _ => Err(self.unfit("a list, each entry after a dash")),
+        }
+    }
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        keys: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Fault> {
+        let entries = match &self.node.content {
+            Content::Nothing => &[][..],
+            Content::Mapping(entries) => entries,
+            _ => return Err(self.unfit(&format!("a mapping of the keys {}", keys.join(", ")))),
+        };
+        if let Some(entry) = entries
+            .iter()
+            .find(|entry| !keys.contains(&entry.key.as_str()))
+        {
+            return Err(Fault::Located(Problem {
+                place: entry.place.clone(),
+                field: join(self.field, &entry.key),
+                text: format!("there is no such key; {}", advice(&entry.key, keys)),
+            }));
+        }
+        visitor.visit_map(Pairs::new(entries, self.field))
+    }
+
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        choices: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Fault> {
+        let text = self.text(&choices.join(" or "))?;
+        visitor.visit_enum(text.into_deserializer())
+    }
+
+    forward_to_deserialize_any! {
+        i8 i16 i32 i128 u8 u16 u32 u64 u128 f32 f64 char str bytes byte_buf unit unit_struct
+        newtype_struct tuple tuple_struct map identifier ignored_any
+    }
+}
+
+struct Items<'a> {
+    rest: Enumerate<slice::Iter<'a, Node>>,
+    field: &'a str,
+}
+
+impl<'de> SeqAccess<'de> for Items<'_> {
+    type Error = Fault;
+
+    fn next_element_seed<T: DeserializeSeed<'de>>(
+        &mut self,
+        seed: T,
+    ) -> Result<Option<T::Value>, Fault> {
+        let Some((index, node)) = self.rest.next() else {
+            return Ok(None);
+        };
+        let field = format!("{}[{index}]", self.field);
+        descend(seed, node, field).map(Some)
+    }
+}
+
+struct Pairs<'a> {
+    rest: slice::Iter<'a, Entry>,
+    pending: Option<&'a Entry>,
+    field: &'a str,
+}
+
+impl<'a> Pairs<'a> {
+    fn new(entries: &'a [Entry], field: &'a str) -> Self {
+        Self {
+            rest: entries.iter(),
+            pending: None,
+            field,
+        }
+    }
+}
+
+impl<'de> MapAccess<'de> for Pairs<'_> {
+    type Error = Fault;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(
+        &mut self,
+        seed: K,
+    ) -> Result<Option<K::Value>, Fault> {
+        self.pending = self.rest.next();
+        let key = self.pending.map(|entry| entry.key.as_str());
+        key.map(|key| seed.deserialize(key.into_deserializer()))
+            .transpose()
+    }
+
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Fault> {
+        let entry = self.pending.expect("serde asks for a key before its value");
+        let field = join(self.field, &entry.key);
+        descend(seed, &entry.value, field)
+    }
+}
