@@ -1,0 +1,170 @@
+//! Routes messages by topic from whoever publishes to every queue that subscribed.
+//!
+//! It knows nothing of connections, handlers or gRPC: a subscriber is a `Queue` it is handed, and the
+//! consumer of that queue is somebody else's task. Publishing never waits for a consumer.
+
+/// Topics and filters as types that cannot be wrong.
+pub mod topic;
+
+/// What is published and what is delivered.
+mod message;
+
+/// The bounded queue between the broker and one connection.
+pub mod queue;
+
+/// Which queues want a topic.
+mod router;
+
+/// What the broker counted.
+mod stats;
+
+use std::sync::Arc;
+
+use self::{message::Stamp, router::Router};
+pub use self::{
+    message::{Message, Publication},
+    queue::Queue,
+    stats::Stats,
+    topic::{Filter, Qos, Topic},
+};
+
+/// The memory back end: all subscribers are in this pod.
+#[derive(Clone)]
+pub struct Broker(Arc<Inner>);
+
+struct Inner {
+    settings: Settings,
+    stamp: Stamp,
+    router: Router,
+    stats: Arc<Stats>,
+}
+
+/// What the operator decides about the broker.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The pod's name; every message published here carries it.
+    pub node: Arc<str>,
+    /// Payloads of more bytes than this are refused.
+    pub max_payload: usize,
+    /// Topics and filters of more levels than this are refused.
+    pub max_levels: usize,
+}
+
+/// Why a publication was not accepted.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The payload is longer than the settings allow.
+    #[error("payload of {size} bytes is over the limit of {limit}: send less, or raise the limit")]
+    PayloadTooLarge {
+        /// Bytes in the payload.
+        size: usize,
+        /// Bytes allowed.
+        limit: usize,
+    },
+}
+
+impl Broker {
+    /// A broker that needs nothing outside this process.
+    #[must_use]
+    pub fn memory(settings: Settings) -> Self {
+        let stats = Arc::new(Stats::default());
+        Self(Arc::new(Inner {
+            stamp: Stamp::new(Arc::clone(&settings.node)),
+            router: Router::new(Arc::clone(&stats)),
+            settings,
+            stats,
+        }))
+    }
+
+    /// Parses a topic within the limits of this broker.
+    pub fn topic(&self, text: &str) -> Result<Topic, topic::Error> {
+        Topic::parse(text, self.0.settings.max_levels)
+    }
+
+    /// Parses a filter within the limits of this broker.
+    pub fn filter(&self, text: &str) -> Result<Filter, topic::Error> {
+        Filter::parse(text, self.0.settings.max_levels)
+    }
+
+    /// A new queue which counts what it drops in [`Self::stats`].
+    #[must_use]
+    pub fn queue(&self, limits: queue::Limits) -> Arc<Queue> {
+        Queue::new(limits, Arc::clone(&self.0.stats))
+    }
+
+    /// `Ok` once the broker has accepted the message; here: once it is in every matching queue.
+    /// Publications awaited one after the other arrive in that order in each queue.
+    pub async fn publish(&self, publication: Publication) -> Result<(), Error> {
+        let (size, limit) = (publication.payload.len(), self.0.settings.max_payload);
+        if size > limit {
+            return Err(Error::PayloadTooLarge { size, limit });
+        }
+        let recipients = self.0.router.route(&publication.topic);
+        let delivered = if recipients.is_empty() {
+            0
+        } else {
+            recipients
+                .deliver(&Arc::new(self.0.stamp.stamp(publication)))
+                .await
+        };
+        self.0.stats.count_publication(delivered);
+        Ok(())
+    }
+
+    /// Everything published from now on that `filter` matches goes to `queue`, until the guard is dropped.
+    /// Subscribing the same filter for the same queue again replaces the earlier subscription, whose guard
+    /// is then without effect.
+    pub fn subscribe(&self, filter: Filter, qos: Qos, queue: &Arc<Queue>) -> Subscription {
+        let generation = self.0.router.subscribe(&filter, qos, queue);
+        Subscription {
+            broker: self.clone(),
+            filter,
+            qos,
+            queue: Arc::clone(queue),
+            generation,
+        }
+    }
+
+    /// What was counted since the start; the gauges are of now.
+    #[must_use]
+    pub fn stats(&self) -> &Stats {
+        &self.0.stats
+    }
+}
+
+/// A queue's interest in a filter; it ends when this is dropped.
+#[must_use = "dropping it unsubscribes"]
+pub struct Subscription {
+    broker: Broker,
+    filter: Filter,
+    qos: Qos,
+    queue: Arc<Queue>,
+    generation: u64,
+}
+
+impl Subscription {
+    /// The filter as it was subscribed (mounted, if it was).
+    #[must_use]
+    pub fn filter(&self) -> &Filter {
+        &self.filter
+    }
+
+    /// The quality of service asked for. It does not change what is delivered: a message keeps the one
+    /// it was published with.
+    #[must_use]
+    pub fn qos(&self) -> Qos {
+        self.qos
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        self.broker
+            .0
+            .router
+            .unsubscribe(&self.filter, &self.queue, self.generation);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,125 @@
+//! A publication as it comes in and the message it becomes: stamped once, shared by all who receive it.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use bytes::Bytes;
+
+use super::topic::{Qos, Topic};
+
+/// What somebody wants to publish.
+#[derive(Clone, Debug)]
+pub struct Publication {
+    /// Where to, already mounted.
+    pub topic: Topic,
+    /// Kept as it is on every copy.
+    pub qos: Qos,
+    /// The publisher's clientid, or another name for who published.
+    pub from: Arc<str>,
+    /// The bytes; never looked into.
+    pub payload: Bytes,
+}
+
+/// One published message, shared by every queue it was put in.
+#[derive(Clone, Debug)]
+pub struct Message {
+    /// The pod it was published on.
+    pub node: Arc<str>,
+    /// Unique among all messages of all pods; 32 hexadecimal digits.
+    pub id: Box<str>,
+    /// The quality of service it was published with.
+    pub qos: Qos,
+    /// Who published it.
+    pub from: Arc<str>,
+    /// Where it was published to, with the mountpoint.
+    pub topic: Topic,
+    /// What was published.
+    pub payload: Bytes,
+    /// When it was published, in milliseconds since 1970.
+    pub timestamp: u64,
+}
+
+impl Message {
+    /// Bytes for tags, lengths and numbers on the wire, and for the message's header in memory.
+    const OVERHEAD: usize = 64;
+
+    /// What the message counts against limits in bytes: at least what it takes encoded.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        Self::OVERHEAD
+            + self.payload.len()
+            + self.topic.as_str().len()
+            + self.from.len()
+            + self.id.len()
+            + self.node.len()
+    }
+}
+
+/// Gives each publication its place and time.
+pub(super) struct Stamp {
+    node: Arc<str>,
+    /// The first half of every id: 44 bits of the start time in ms and 20 of chance, so that pods which start
+    /// in the same millisecond still differ.
+    prefix: Box<str>,
+    /// The second half.
+    count: AtomicU64,
+}
+
+impl Stamp {
+    pub(super) fn new(node: Arc<str>) -> Self {
+        let prefix = (now_ms() << 20) | fastrand::u64(..1 << 20);
+        Self {
+            node,
+            prefix: hex(prefix).collect(),
+            count: AtomicU64::new(0),
+        }
+    }
+
+    pub(super) fn stamp(&self, publication: Publication) -> Message {
+        let id = self.next_id();
+        let Publication {
+            topic,
+            qos,
+            from,
+            payload,
+        } = publication;
+        let node = Arc::clone(&self.node);
+        Message {
+            node,
+            id,
+            qos,
+            from,
+            topic,
+            payload,
+            timestamp: now_ms(),
+        }
+    }
+
+    fn next_id(&self) -> Box<str> {
+        let mut id = String::with_capacity(32);
+        id.push_str(&self.prefix);
+        id.extend(hex(self.count.fetch_add(1, Relaxed)));
+        id.into_boxed_str()
+    }
+}
+
+fn hex(number: u64) -> impl Iterator<Item = char> {
+    const DIGITS: [u8; 16] = *b"0123456789abcdef";
+    number
+        .to_be_bytes()
+        .into_iter()
+        .flat_map(|byte| [byte >> 4, byte & 15])
+        .map(|digit| char::from(DIGITS[usize::from(digit)]))
+}
+
+fn now_ms() -> u64 {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
