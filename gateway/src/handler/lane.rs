@@ -1,0 +1,202 @@
+//! One HTTP/2 connection to an endpoint, and a unary gRPC call on it.
+//!
+//! Spoken on `h2` itself rather than through a general gRPC client: only so can a call that never reached the handler
+//! be told from one that may have, and a callback costs no task and no queue of its own.
+
+use std::{io, time::Duration};
+
+use bytes::Bytes;
+use config::HandlerAddress;
+use h2::client::SendRequest;
+use http::{HeaderMap, Request, StatusCode, Uri};
+use socket2::{SockRef, TcpKeepalive};
+use tokio::{net::TcpStream, task::JoinHandle, time::timeout};
+use tonic::Status;
+
+/// An answer longer than this is no `EmptySuccess`.
+const LONGEST_ANSWER: usize = 64 * 1024;
+/// Answers that may have come and not been looked at yet. Each is a small frame, of which `h2` takes only some 130 for
+/// an attack when nothing is said; a busy pod has more.
+const SMALL_ANSWERS: usize = 256 * 1024;
+/// The kernel notices a handler's host that vanished by itself. (HTTP/2 pings would do too, but servers that follow
+/// gRPC's defaults answer frequent pings with GOAWAY.)
+const PROBE_AFTER: Duration = Duration::from_secs(10);
+const PROBE_EVERY: Duration = Duration::from_secs(5);
+const GIVE_UP_AFTER: Duration = Duration::from_secs(25);
+
+/// Why an attempt at a callback failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// The handler provably never saw the call: it may be sent again.
+    #[error("the handler was not reached: {cause}")]
+    Unreached {
+        /// What happened instead.
+        cause: String,
+        /// The connection that was tried takes no more calls at all.
+        closing: bool,
+    },
+    /// The handler may or may not have seen the call: nothing answered.
+    #[error("the handler may not have seen the call: {0}")]
+    Lost(String),
+    /// The handler answered with an error.
+    #[error("the handler answered {:?}: {}", .0.code(), .0.message())]
+    Refused(Box<Status>),
+    /// The handler did not answer in time.
+    #[error("the handler did not answer within {0:?}")]
+    TimedOut(Duration),
+}
+
+impl Failure {
+    /// A failure before the request was handed to the connection.
+    fn before(error: &h2::Error) -> Self {
+        Self::Unreached {
+            cause: error.to_string(),
+            closing: true,
+        }
+    }
+
+    /// A failure after the request was handed to the connection. Only two things prove that the handler never saw it
+    /// (RFC 9113, 6.8 and 8.7): a GOAWAY that excludes the stream, and `REFUSED_STREAM`.
+    fn after(error: &h2::Error) -> Self {
+        let refused = error.is_reset() && error.reason() == Some(h2::Reason::REFUSED_STREAM);
+        if error.is_remote() && (error.is_go_away() || refused) {
+            Self::Unreached {
+                cause: error.to_string(),
+                closing: error.is_go_away(),
+            }
+        } else {
+            Self::Lost(error.to_string())
+        }
+    }
+
+    fn answered(status: Status) -> Self {
+        // What a server says while it goes away, and what a proxy says when it lost the server.
+        if status.code() == tonic::Code::Unavailable {
+            Self::Lost(format!("unavailable: {}", status.message()))
+        } else {
+            Self::Refused(Box::new(status))
+        }
+    }
+}
+
+/// A connection that has just been opened.
+pub(super) struct Open {
+    /// Takes calls. The connection ends in order once the last clone and the last call are gone.
+    pub(super) send: SendRequest<Bytes>,
+    /// Ends with the connection: an error where it broke.
+    pub(super) ended: JoinHandle<Result<(), h2::Error>>,
+}
+
+/// Opens an HTTP/2 connection and waits until the other side has spoken HTTP/2.
+pub(super) async fn open(address: &HandlerAddress, connect_timeout: Duration) -> io::Result<Open> {
+    let attempt = async {
+        let tcp = TcpStream::connect((address.host(), address.port())).await?;
+        tcp.set_nodelay(true)?;
+        watch_for_a_vanished_host(&tcp)?;
+        let (send, mut connection) = h2::client::Builder::new()
+            .enable_push(false)
+            .data_frame_budget(SMALL_ANSWERS * 256)
+            .handshake(tcp)
+            .await
+            .map_err(io::Error::other)?;
+        let mut pings = connection
+            .ping_pong()
+            .expect("the first to ask for it gets it");
+        let mut connection = Box::pin(connection);
+        tokio::select! {
+            answer = pings.ping(h2::Ping::opaque()) => answer.map(drop),
+            ended = &mut connection => ended.and(Err(h2::Reason::NO_ERROR.into())),
+        }
+        .map_err(|error| io::Error::other(format!("no HTTP/2 server answers there ({error})")))?;
+        let ended = tokio::spawn(connection);
+        Ok(Open { send, ended })
+    };
+    timeout(connect_timeout, attempt).await.unwrap_or_else(|_| {
+        let said = format!("no HTTP/2 connection within {connect_timeout:?}");
+        Err(io::Error::new(io::ErrorKind::TimedOut, said))
+    })
+}
+
+fn watch_for_a_vanished_host(tcp: &TcpStream) -> io::Result<()> {
+    let socket = SockRef::from(tcp);
+    let keepalive = TcpKeepalive::new()
+        .with_time(PROBE_AFTER)
+        .with_interval(PROBE_EVERY);
+    socket.set_tcp_keepalive(&keepalive)?;
+    #[cfg(target_os = "linux")]
+    socket.set_tcp_user_timeout(Some(GIVE_UP_AFTER))?;
+    Ok(())
+}
+
+/// One unary call whose answer holds nothing.
+pub(super) async fn call(
+    send: SendRequest<Bytes>,
+    uri: Uri,
+    headers: HeaderMap,
+    frame: Bytes,
+) -> Result<(), Failure> {
+    let mut send = send
+        .ready()
+        .await
+        .map_err(|error| Failure::before(&error))?;
+    let mut request = Request::post(uri)
+        .body(())
+        .expect("the endpoint's address made a URI");
+    *request.headers_mut() = headers;
+    let (answer, mut body) = send
+        .send_request(request, false)
+        .map_err(|error| Failure::before(&error))?;
+    drop(send);
+    // Where this fails the stream has ended, and `answer` says why.
+    let _ = body.send_data(frame, true);
+    let answer = answer.await.map_err(|error| Failure::after(&error))?;
+
+    let (head, mut body) = answer.into_parts();
+    if head.status != StatusCode::OK {
+        return Err(Failure::answered(from_http(head.status)));
+    }
+    if let Some(status) = Status::from_header_map(&head.headers) {
+        return outcome(status);
+    }
+    let mut length = 0;
+    while let Some(data) = body.data().await {
+        let data = data.map_err(|error| Failure::after(&error))?;
+        length += data.len();
+        if length > LONGEST_ANSWER {
+            return Err(Failure::answered(Status::internal(
+                "the answer is too long to be EmptySuccess",
+            )));
+        }
+        let _ = body.flow_control().release_capacity(data.len());
+    }
+    let trailers = body
+        .trailers()
+        .await
+        .map_err(|error| Failure::after(&error))?;
+    match trailers.as_ref().and_then(Status::from_header_map) {
+        Some(status) => outcome(status),
+        None => Err(Failure::answered(Status::unknown(
+            "the answer has no grpc-status",
+        ))),
+    }
+}
+
+fn outcome(status: Status) -> Result<(), Failure> {
+    match status.code() {
+        tonic::Code::Ok => Ok(()),
+        _ => Err(Failure::answered(status)),
+    }
+}
+
+/// The table of gRPC's HTTP mapping.
+fn from_http(status: StatusCode) -> Status {
+    let said = format!("HTTP status {status}: is this the address of a gRPC server?");
+    match status.as_u16() {
+        400 => Status::internal(said),
+        401 => Status::unauthenticated(said),
+        403 => Status::permission_denied(said),
+        404 => Status::unimplemented(said),
+        429 | 502..=504 => Status::unavailable(said),
+        _ => Status::unknown(said),
+    }
+}
