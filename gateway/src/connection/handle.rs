@@ -1,0 +1,327 @@
+//! What may be asked of a connection: a [`Handle`], cheap to clone, whose methods are the whole API.
+
+use std::{
+    fmt,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, AtomicU32, Ordering},
+    },
+    task::Context,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use futures_util::task::AtomicWaker;
+use tokio::{
+    sync::{Semaphore, TryAcquireError, mpsc, mpsc::error::TrySendError, oneshot},
+    time::timeout,
+};
+
+use super::{Begin, Client, CloseReason, Guard, Settings, outbox::Outbox, phase::Phase};
+use crate::{
+    broker::{Filter, Qos},
+    conn_id::ConnId,
+    transport::ConnInfo,
+};
+
+/// What the adapter may ask of a live connection.
+pub(super) enum Command {
+    /// Its permits are taken already, so it needs no answer.
+    Send(Bytes),
+    Close {
+        reply: Reply,
+    },
+    Authenticated {
+        client: Arc<Client>,
+        expiry: Option<Instant>,
+        claim: Guard,
+        reply: Reply,
+    },
+    StartTimer {
+        interval: Duration,
+        reply: Reply,
+    },
+    Subscribe {
+        filter: Filter,
+        qos: Qos,
+        reply: Reply,
+    },
+    Unsubscribe {
+        filter: Filter,
+        reply: Reply,
+    },
+}
+
+pub(super) type Reply = oneshot::Sender<Result<(), CallError>>;
+
+/// Why a call was refused. Becomes a result code in `adapter/code.rs` alone.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CallError {
+    /// The connection has ended.
+    #[error("the connection has ended")]
+    Gone,
+    /// The call needs a client.
+    #[error("the connection is not authenticated; call Authenticate first")]
+    NotAuthenticated,
+    /// A connection authenticates once.
+    #[error("the connection is authenticated already; a connection authenticates once")]
+    AlreadyAuthenticated,
+    /// Another Authenticate is under way.
+    #[error("another Authenticate of this connection is under way; wait for its answer")]
+    Authenticating,
+    /// Authentication or authorization said no.
+    #[error("{0}")]
+    Denied(String),
+    /// A field that the call needs is absent or empty.
+    #[error("{0} is missing")]
+    Missing(&'static str),
+    /// A field has a value that is not allowed.
+    #[error("{field}: {problem}")]
+    Invalid {
+        /// The field, as the contract names it.
+        field: &'static str,
+        /// What is wrong with it, and what would be right.
+        problem: String,
+    },
+    /// The device reads too slowly, and the connection is being closed for it.
+    #[error("the device took no more bytes for {0:?}; the connection is closed")]
+    SlowConsumer(Duration),
+    /// Too many calls wait on one connection.
+    #[error(
+        "{0} calls wait on this connection already, because the device reads slowly; send less, or wait for answers"
+    )]
+    Busy(u32),
+    /// A limit of the connection is reached.
+    #[error("{0}")]
+    Limit(String),
+    /// The conn was not given out by this cluster.
+    #[error(transparent)]
+    Forged(#[from] crate::conn_id::Forged),
+    /// The broker did not take the message.
+    #[error("the message was not accepted: {0}")]
+    Broker(String),
+}
+
+/// What the connection's task and its handles share.
+pub(super) struct Shared {
+    pub(super) id: ConnId,
+    pub(super) key: u64,
+    pub(super) info: ConnInfo,
+    pub(super) settings: Arc<Settings>,
+    pub(super) phase: Phase,
+    /// The outbox's free bytes.
+    pub(super) room: Semaphore,
+    /// Nothing of the connection has reached a handler, and nothing is on its way: a device that goes now was never
+    /// there.
+    pub(super) parked: AtomicBool,
+    mailbox: mpsc::Sender<Box<Command>>,
+    waiting: AtomicU32,
+    asked: OnceLock<CloseReason>,
+    waker: AtomicWaker,
+}
+
+impl Shared {
+    pub(super) fn new(
+        id: ConnId,
+        key: u64,
+        info: ConnInfo,
+        settings: Arc<Settings>,
+        mailbox: mpsc::Sender<Box<Command>>,
+    ) -> Self {
+        Self {
+            id,
+            key,
+            info,
+            phase: Phase::default(),
+            room: Semaphore::new(settings.limits.outbox_limit.bytes()),
+            settings,
+            parked: AtomicBool::new(false),
+            mailbox,
+            waiting: AtomicU32::new(0),
+            asked: OnceLock::new(),
+            waker: AtomicWaker::new(),
+        }
+    }
+
+    /// The reason for which `Handle::end` wants the connection closed. Registers for a wake-up either way.
+    pub(super) fn poll_asked(&self, cx: &Context<'_>) -> Option<CloseReason> {
+        self.waker.register(cx.waker());
+        self.asked.get().copied()
+    }
+}
+
+/// A way to talk to one connection. Clones are the same.
+#[derive(Clone)]
+pub struct Handle(Arc<Shared>);
+
+impl fmt::Debug for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Handle").field(&self.0.id).finish()
+    }
+}
+
+impl Handle {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        Self(shared)
+    }
+
+    /// The connection's name.
+    #[must_use]
+    pub fn id(&self) -> &ConnId {
+        &self.0.id
+    }
+
+    /// The connection's two ends.
+    #[must_use]
+    pub fn info(&self) -> &ConnInfo {
+        &self.0.info
+    }
+
+    /// The name of the connection's listener.
+    #[must_use]
+    pub fn listener(&self) -> &str {
+        &self.0.settings.listener
+    }
+
+    /// Accepts bytes for the device: they are written in the order of acceptance, or the connection closes. Waits for
+    /// room while the device reads slowly, for `send_timeout` at most.
+    pub async fn send(&self, bytes: Bytes) -> Result<(), CallError> {
+        let shared = &*self.0;
+        if bytes.is_empty() {
+            return self.alive();
+        }
+        let limit = shared.settings.limits.outbox_limit.bytes();
+        let wanted = Outbox::permits(limit, bytes.len());
+        let permit = match shared.room.try_acquire_many(wanted) {
+            Ok(permit) => permit,
+            Err(TryAcquireError::Closed) => return Err(CallError::Gone),
+            Err(TryAcquireError::NoPermits) => {
+                let _turn = self.turn()?;
+                let send_timeout = shared.settings.limits.send_timeout;
+                let Ok(permit) = timeout(send_timeout, shared.room.acquire_many(wanted)).await
+                else {
+                    self.end(CloseReason::SlowConsumer);
+                    return Err(CallError::SlowConsumer(send_timeout));
+                };
+                permit.map_err(|_| CallError::Gone)?
+            }
+        };
+        self.ask(Command::Send(bytes)).await?;
+        // They are the outbox's now, which gives them back as the socket takes the bytes.
+        permit.forget();
+        Ok(())
+    }
+
+    /// Closes the connection after writing what was accepted.
+    pub async fn close(&self) -> Result<(), CallError> {
+        self.call(|reply| Command::Close { reply }).await
+    }
+
+    /// Begins an Authenticate as `clientid`; see [`Begin`].
+    pub fn begin_authenticate(&self, clientid: &str) -> Result<Begin<'_>, CallError> {
+        self.alive()?;
+        self.0.phase.begin(clientid)
+    }
+
+    /// Ends an Authenticate well. `claim` is dropped when the connection ends, `expiry` ends it.
+    pub async fn authenticated(
+        &self,
+        client: Arc<Client>,
+        expiry: Option<Instant>,
+        claim: Guard,
+    ) -> Result<(), CallError> {
+        self.call(|reply| Command::Authenticated {
+            client,
+            expiry,
+            claim,
+            reply,
+        })
+        .await
+    }
+
+    /// Starts or replaces the keepalive.
+    pub async fn start_timer(&self, interval: Duration) -> Result<(), CallError> {
+        self.call(|reply| Command::StartTimer { interval, reply })
+            .await
+    }
+
+    /// Subscribes to a mounted filter.
+    pub async fn subscribe(&self, filter: Filter, qos: Qos) -> Result<(), CallError> {
+        self.call(|reply| Command::Subscribe { filter, qos, reply })
+            .await
+    }
+
+    /// Ends the subscription to a mounted filter; there need not be one.
+    pub async fn unsubscribe(&self, filter: Filter) -> Result<(), CallError> {
+        self.call(|reply| Command::Unsubscribe { filter, reply })
+            .await
+    }
+
+    /// The client that the connection is.
+    pub fn client(&self) -> Result<&Arc<Client>, CallError> {
+        self.alive()?;
+        self.0.phase.client()
+    }
+
+    /// Ends the connection from outside: kicked, discarded, draining. Never waits; the first reason counts.
+    pub fn end(&self, reason: CloseReason) {
+        let _ = self.0.asked.set(reason);
+        self.wake();
+    }
+
+    /// Makes the connection look around, for example because its handler may be lost.
+    pub fn wake(&self) {
+        self.0.waker.wake();
+    }
+
+    /// Waits until the connection takes no more calls.
+    pub async fn ended(&self) {
+        self.0.mailbox.closed().await;
+    }
+
+    /// `Gone` once the connection takes no more calls.
+    pub fn alive(&self) -> Result<(), CallError> {
+        if self.0.mailbox.is_closed() {
+            Err(CallError::Gone)
+        } else {
+            Ok(())
+        }
+    }
+
+    async fn call(&self, command: impl FnOnce(Reply) -> Command) -> Result<(), CallError> {
+        let (reply, answer) = oneshot::channel();
+        self.ask(command(reply)).await?;
+        answer.await.unwrap_or(Err(CallError::Gone))
+    }
+
+    async fn ask(&self, command: Command) -> Result<(), CallError> {
+        match self.0.mailbox.try_send(Box::new(command)) {
+            Ok(()) => Ok(()),
+            Err(TrySendError::Closed(_)) => Err(CallError::Gone),
+            Err(TrySendError::Full(command)) => {
+                let _turn = self.turn()?;
+                let sent = self.0.mailbox.send(command).await;
+                sent.map_err(|_| CallError::Gone)
+            }
+        }
+    }
+
+    /// A place among the calls that may wait on this connection.
+    fn turn(&self) -> Result<Turn<'_>, CallError> {
+        let limit = self.0.settings.limits.max_waiting_calls;
+        let turn = Turn(&self.0.waiting);
+        if self.0.waiting.fetch_add(1, Ordering::Relaxed) >= limit {
+            return Err(CallError::Busy(limit));
+        }
+        Ok(turn)
+    }
+}
+
+/// Gives the place back.
+struct Turn<'a>(&'a AtomicU32);
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,37 @@
+//! The filters of one client. Dropped with the connection, which undoes them all.
+
+use std::{collections::HashMap, sync::Arc};
+
+use super::CallError;
+use crate::broker::{Broker, Filter, Qos, Subscription, queue::Queue};
+
+/// What one client has subscribed.
+#[derive(Default)]
+pub(super) struct Subscriptions(HashMap<Filter, Subscription>);
+
+impl Subscriptions {
+    /// Subscribes, or replaces the options of a filter that is there.
+    pub(super) fn add(
+        &mut self,
+        broker: &Broker,
+        queue: &Arc<Queue>,
+        filter: Filter,
+        qos: Qos,
+        limit: u32,
+    ) -> Result<(), CallError> {
+        let held = &mut self.0;
+        if held.len() >= limit as usize && !held.contains_key(&filter) {
+            return Err(CallError::Limit(format!(
+                "the connection has {limit} subscriptions, which is max_subscriptions; unsubscribe first"
+            )));
+        }
+        let subscription = broker.subscribe(filter.clone(), qos, queue);
+        held.insert(filter, subscription);
+        Ok(())
+    }
+
+    /// Unsubscribes, where there is something.
+    pub(super) fn remove(&mut self, filter: &Filter) {
+        self.0.remove(filter);
+    }
+}
