@@ -1,1 +1,36 @@
-//! The gateway.
+//! ExProto Gateway: device sockets in, gRPC callbacks out.
+//!
+//! Read the modules in the order below; each heading says where it stands in the flow. [`Gateway`] wires them.
+
+/// A gateway: what it is made of, how it starts, serves and ends.
+pub mod gateway;
+/// Devices let in, within limits.
+pub mod listen;
+/// What a connection knows of its socket.
+pub mod transport;
+/// One connection: one task that owns everything.
+pub mod connection;
+/// The user's handlers: which are there, and one call to one of them.
+pub mod handler;
+/// Names of connections, opaque and unforgeable.
+pub mod conn_id;
+/// The table of live connections.
+pub mod registry;
+/// What handlers call.
+pub mod adapter;
+/// Who may be a client.
+pub mod auth;
+/// How a connection becomes a client.
+pub mod clients;
+/// What routes messages by topic.
+pub mod broker;
+/// Health and metrics over HTTP.
+pub mod http;
+/// Every instrument.
+pub mod metrics;
+/// Logs.
+pub mod telemetry;
+/// A gateway and a small handler in one process, to try it out.
+pub mod demo;
+
+pub use gateway::{Error, Gateway};

@@ -1,0 +1,276 @@
+//! The `ConnectionAdapter` that handlers call: parse, find the connection, ask it, answer with a code.
+
+/// From a refused call to the code on the wire.
+mod code;
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use proto::exproto::{
+    AuthenticateRequest, CloseSocketRequest, CodeResponse, PublishRequest, RawPublishRequest,
+    SendBytesRequest, SubscribeRequest, TimerRequest, TimerType, UnsubscribeRequest,
+    connection_adapter_server::ConnectionAdapter,
+};
+use tonic::{Request, Response, Status};
+
+use crate::{
+    auth::{Credentials, Password},
+    broker::{self, Broker, Filter, Publication, Qos, Topic},
+    clients::Clients,
+    conn_id::{ConnIds, Place},
+    connection::{CallError, Client, Handle},
+    metrics::{ADAPTER_METHODS, Metrics},
+    registry::Registry,
+};
+
+/// A clientid is as long as MQTT lets it be.
+const LONGEST_NAME: usize = 65_535;
+/// The publisher of a `RawPublish`, as in EMQX.
+const NOBODY: &str = "exproto";
+
+/// The service.
+pub struct Adapter {
+    /// Whose names connections have.
+    pub ids: Arc<ConnIds>,
+    /// Where they are found.
+    pub registry: Registry,
+    /// Who authenticates them.
+    pub clients: Clients,
+    /// Who routes what they publish.
+    pub broker: Broker,
+    /// What counts the calls.
+    pub metrics: Arc<Metrics>,
+}
+
+impl Adapter {
+    fn connection(&self, conn: &str) -> Result<Handle, CallError> {
+        if conn.is_empty() {
+            return Err(CallError::Missing("conn"));
+        }
+        match self.ids.locate(conn)? {
+            Place::Here(sequence) => self.registry.get(sequence).ok_or(CallError::Gone),
+            Place::Elsewhere => Err(CallError::Gone),
+        }
+    }
+
+    fn topic(&self, text: &str) -> Result<Topic, CallError> {
+        if text.is_empty() {
+            return Err(CallError::Missing("topic"));
+        }
+        self.broker.topic(text).map_err(|error| bad_topic(&error))
+    }
+
+    fn filter(&self, text: &str, client: &Client) -> Result<Filter, CallError> {
+        if text.is_empty() {
+            return Err(CallError::Missing("topic"));
+        }
+        self.broker
+            .filter(text)
+            .and_then(|filter| filter.mount(&client.mountpoint))
+            .map_err(|error| bad_topic(&error))
+    }
+
+    async fn publish_as(
+        &self,
+        from: Arc<str>,
+        topic: Topic,
+        qos: Qos,
+        payload: Bytes,
+    ) -> Result<(), CallError> {
+        let publication = Publication {
+            topic,
+            qos,
+            from,
+            payload,
+        };
+        self.broker
+            .publish(publication)
+            .await
+            .map_err(|error| match error {
+                broker::Error::PayloadTooLarge { .. } => CallError::Invalid {
+                    field: "payload",
+                    problem: error.to_string(),
+                },
+            })
+    }
+
+    fn answer(
+        &self,
+        method: &str,
+        conn: &str,
+        outcome: Result<(), CallError>,
+    ) -> Response<CodeResponse> {
+        if let Err(error) = &outcome {
+            tracing::debug!(method, conn, %error, "adapter call refused");
+        }
+        let response = code::response(outcome);
+        if let Some(index) = ADAPTER_METHODS.iter().position(|each| *each == method) {
+            self.metrics.adapter_call(index, response.code());
+        }
+        Response::new(response)
+    }
+}
+
+fn qos(number: u32) -> Result<Qos, CallError> {
+    Qos::try_from(number).map_err(|error| CallError::Invalid {
+        field: "qos",
+        problem: error.to_string(),
+    })
+}
+
+fn bad_topic(error: &broker::topic::Error) -> CallError {
+    CallError::Invalid {
+        field: "topic",
+        problem: error.to_string(),
+    }
+}
+
+fn name(field: &'static str, text: &str) -> Result<(), CallError> {
+    if text.len() > LONGEST_NAME {
+        return Err(CallError::Invalid {
+            field,
+            problem: format!("{} bytes; at most {LONGEST_NAME} are allowed", text.len()),
+        });
+    }
+    Ok(())
+}
+
+fn credentials(request: AuthenticateRequest, handle: &Handle) -> Result<Credentials, CallError> {
+    let info = request.clientinfo.ok_or(CallError::Missing("clientinfo"))?;
+    if info.clientid.is_empty() {
+        return Err(CallError::Missing("clientinfo.clientid"));
+    }
+    name("clientinfo.clientid", &info.clientid)?;
+    name("clientinfo.username", &info.username)?;
+    if !info.mountpoint.is_empty() {
+        tracing::debug!(conn = %handle.id(), "clientinfo.mountpoint is ignored: the configuration decides");
+    }
+    Ok(Credentials {
+        clientid: info.clientid,
+        username: info.username,
+        password: Password::new(request.password),
+        proto_name: info.proto_name,
+        proto_ver: info.proto_ver,
+        conninfo: *handle.info(),
+        listener: handle.listener().to_owned(),
+    })
+}
+
+fn interval(request: &TimerRequest) -> Result<Duration, CallError> {
+    if TimerType::try_from(request.r#type) != Ok(TimerType::Keepalive) {
+        return Err(CallError::Invalid {
+            field: "type",
+            problem: format!("{} is no timer; use KEEPALIVE (0)", request.r#type),
+        });
+    }
+    if request.interval == 0 {
+        return Err(CallError::Invalid {
+            field: "interval",
+            problem: "0 seconds; use 1 or more".to_owned(),
+        });
+    }
+    Ok(Duration::from_secs(request.interval.into()))
+}
+
+#[tonic::async_trait]
+impl ConnectionAdapter for Adapter {
+    async fn send(
+        &self,
+        request: Request<SendBytesRequest>,
+    ) -> Result<Response<CodeResponse>, Status> {
+        let SendBytesRequest { conn, bytes } = request.into_inner();
+        let outcome = async { self.connection(&conn)?.send(bytes).await };
+        Ok(self.answer("Send", &conn, outcome.await))
+    }
+
+    async fn close(
+        &self,
+        request: Request<CloseSocketRequest>,
+    ) -> Result<Response<CodeResponse>, Status> {
+        let conn = request.into_inner().conn;
+        let outcome = async { self.connection(&conn)?.close().await };
+        Ok(self.answer("Close", &conn, outcome.await))
+    }
+
+    async fn authenticate(
+        &self,
+        request: Request<AuthenticateRequest>,
+    ) -> Result<Response<CodeResponse>, Status> {
+        let mut request = request.into_inner();
+        let conn = std::mem::take(&mut request.conn);
+        let outcome = async {
+            let handle = self.connection(&conn)?;
+            let credentials = credentials(request, &handle)?;
+            self.clients.authenticate(&handle, credentials).await
+        };
+        Ok(self.answer("Authenticate", &conn, outcome.await))
+    }
+
+    async fn start_timer(
+        &self,
+        request: Request<TimerRequest>,
+    ) -> Result<Response<CodeResponse>, Status> {
+        let request = request.into_inner();
+        let outcome = async {
+            let handle = self.connection(&request.conn)?;
+            handle.start_timer(interval(&request)?).await
+        };
+        Ok(self.answer("StartTimer", &request.conn, outcome.await))
+    }
+
+    async fn publish(
+        &self,
+        request: Request<PublishRequest>,
+    ) -> Result<Response<CodeResponse>, Status> {
+        let request = request.into_inner();
+        let outcome = async {
+            let handle = self.connection(&request.conn)?;
+            let client = handle.client()?;
+            let (topic, qos) = (self.topic(&request.topic)?, qos(request.qos)?);
+            let mounted = topic.mount(&client.mountpoint);
+            let topic = mounted.map_err(|error| bad_topic(&error))?;
+            let from = client.clientid.clone();
+            self.publish_as(from, topic, qos, request.payload).await
+        };
+        Ok(self.answer("Publish", &request.conn, outcome.await))
+    }
+
+    async fn subscribe(
+        &self,
+        request: Request<SubscribeRequest>,
+    ) -> Result<Response<CodeResponse>, Status> {
+        let request = request.into_inner();
+        let outcome = async {
+            let handle = self.connection(&request.conn)?;
+            let filter = self.filter(&request.topic, handle.client()?)?;
+            handle.subscribe(filter, qos(request.qos)?).await
+        };
+        Ok(self.answer("Subscribe", &request.conn, outcome.await))
+    }
+
+    async fn unsubscribe(
+        &self,
+        request: Request<UnsubscribeRequest>,
+    ) -> Result<Response<CodeResponse>, Status> {
+        let request = request.into_inner();
+        let outcome = async {
+            let handle = self.connection(&request.conn)?;
+            let filter = self.filter(&request.topic, handle.client()?)?;
+            handle.unsubscribe(filter).await
+        };
+        Ok(self.answer("Unsubscribe", &request.conn, outcome.await))
+    }
+
+    async fn raw_publish(
+        &self,
+        request: Request<RawPublishRequest>,
+    ) -> Result<Response<CodeResponse>, Status> {
+        let request = request.into_inner();
+        let outcome = async {
+            let (topic, qos) = (self.topic(&request.topic)?, qos(request.qos)?);
+            self.publish_as(NOBODY.into(), topic, qos, request.payload)
+                .await
+        };
+        Ok(self.answer("RawPublish", "", outcome.await))
+    }
+}

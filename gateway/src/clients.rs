@@ -1,0 +1,137 @@
+//! How a connection becomes a client: authenticated, alone with its clientid, and with its mountpoint.
+
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant, SystemTime},
+};
+
+use config::Mountpoint;
+use dashmap::DashMap;
+use tokio::time::timeout;
+
+use crate::{
+    auth::{Authenticator, Credentials},
+    connection::{Begin, CallError, Client, CloseReason, Handle},
+};
+
+/// How long the older connection of a clientid may take to stop taking calls. It needs no handler for that, so it is
+/// a matter of microseconds.
+const TAKEOVER: Duration = Duration::from_secs(5);
+
+/// Who has which clientid. Clones are the same.
+#[derive(Clone)]
+pub struct Clients(Arc<Inner>);
+
+struct Inner {
+    authenticator: Arc<dyn Authenticator>,
+    /// By listener.
+    mountpoints: HashMap<String, Mountpoint>,
+    owners: DashMap<Arc<str>, Handle>,
+}
+
+/// A clientid's ownership; given up when dropped, unless somebody else has it by then.
+struct Claim {
+    clients: Clients,
+    clientid: Arc<str>,
+    owner: Handle,
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        let owners = &self.clients.0.owners;
+        owners.remove_if(&self.clientid, |_, owner| owner.id() == self.owner.id());
+    }
+}
+
+impl Clients {
+    /// Nobody has any clientid yet. `mountpoints` is by listener.
+    pub fn new(
+        authenticator: Arc<dyn Authenticator>,
+        mountpoints: HashMap<String, Mountpoint>,
+    ) -> Self {
+        Self(Arc::new(Inner {
+            authenticator,
+            mountpoints,
+            owners: DashMap::new(),
+        }))
+    }
+
+    /// Makes the connection the client that the credentials name, and closes any older one with the same clientid.
+    pub async fn authenticate(
+        &self,
+        handle: &Handle,
+        credentials: Credentials,
+    ) -> Result<(), CallError> {
+        let _attempt = match handle.begin_authenticate(&credentials.clientid)? {
+            Begin::Known => return Ok(()),
+            Begin::Check(attempt) => attempt,
+        };
+        let grant = self
+            .0
+            .authenticator
+            .authenticate(&credentials)
+            .await
+            .map_err(|denied| CallError::Denied(denied.to_string()))?;
+        let expiry = match grant.expires_at {
+            Some(at) => Some(from_now(at)?),
+            None => None,
+        };
+        let mountpoint = self.mountpoint(&credentials)?;
+        let client = Arc::new(Client {
+            clientid: credentials.clientid.into(),
+            username: credentials.username,
+            mountpoint,
+        });
+        let claim = self.claim(&client.clientid, handle).await;
+        handle.authenticated(client, expiry, Box::new(claim)).await
+    }
+
+    async fn claim(&self, clientid: &Arc<str>, handle: &Handle) -> Claim {
+        let older = self.0.owners.insert(clientid.clone(), handle.clone());
+        let claim = Claim {
+            clients: self.clone(),
+            clientid: clientid.clone(),
+            owner: handle.clone(),
+        };
+        if let Some(older) = older {
+            older.end(CloseReason::Discarded);
+            if timeout(TAKEOVER, older.ended()).await.is_err() {
+                tracing::error!(conn = %older.id(), "the older connection of a client does not end");
+            }
+        }
+        claim
+    }
+
+    fn mountpoint(&self, credentials: &Credentials) -> Result<String, CallError> {
+        let Some(template) = self.0.mountpoints.get(&credentials.listener) else {
+            return Ok(String::new());
+        };
+        let mut mountpoint = template.as_str().to_owned();
+        for (name, value) in [
+            ("clientid", &credentials.clientid),
+            ("username", &credentials.username),
+        ] {
+            let placeholder = format!("${{{name}}}");
+            if !mountpoint.contains(&placeholder) {
+                continue;
+            }
+            // Else a device could choose a name that reaches into what is mounted for others.
+            if value.is_empty() || value.contains(['/', '+', '#', '\0', '$']) {
+                return Err(CallError::Denied(format!(
+                    "{name} stands in the listener's mountpoint, so it must not be empty or hold any of / + # $"
+                )));
+            }
+            mountpoint = mountpoint.replace(&placeholder, value);
+        }
+        Ok(mountpoint)
+    }
+}
+
+fn from_now(at: SystemTime) -> Result<Instant, CallError> {
+    let left = at
+        .duration_since(SystemTime::now())
+        .map_err(|_| CallError::Denied("what was granted has expired already".to_owned()))?;
+    // Later than the clock can tell is as good as never; a year is later than any connection.
+    Ok(Instant::now() + left.min(Duration::from_secs(365 * 24 * 3600)))
+}

@@ -1,0 +1,119 @@
+//! Listeners: let devices in, within limits, and start a connection for each.
+
+/// TCP sockets: bind, accept, options.
+mod tcp;
+
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::Semaphore,
+    time::sleep,
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+pub use self::tcp::bind as bind_tcp;
+use crate::{
+    conn_id::ConnIds,
+    connection::{Connection, Settings},
+    registry::Registry,
+    transport::{ConnInfo, Transport},
+};
+
+/// The pause after an accept that failed for want of files or memory: trying at once would fail as well.
+const OUT_OF_RESOURCES: Duration = Duration::from_millis(100);
+
+/// A bound listener. Nothing is accepted before [`Listener::serve`].
+pub struct Listener {
+    socket: TcpListener,
+    nodelay: bool,
+    permits: Arc<Semaphore>,
+    settings: Arc<Settings>,
+}
+
+/// Where new connections go.
+#[derive(Clone)]
+pub struct Connections {
+    /// Their names.
+    pub ids: Arc<ConnIds>,
+    /// The table of those that take calls.
+    pub registry: Registry,
+    /// The tasks of those that have not ended.
+    pub tasks: TaskTracker,
+}
+
+impl Listener {
+    /// A listener on a socket that is bound already.
+    #[must_use]
+    pub fn new(socket: TcpListener, config: &config::Listener, settings: Arc<Settings>) -> Self {
+        let limit = config.max_connections.get() as usize;
+        Self {
+            socket,
+            nodelay: config.nodelay,
+            permits: Arc::new(Semaphore::new(limit)),
+            settings,
+        }
+    }
+
+    /// The address it is bound to.
+    pub fn address(&self) -> io::Result<SocketAddr> {
+        self.socket.local_addr()
+    }
+
+    /// Accepts devices until `stop`.
+    pub async fn serve(self, connections: Connections, stop: CancellationToken) {
+        let accept = async {
+            loop {
+                match self.socket.accept().await {
+                    Ok((socket, peer)) => self.admit(socket, peer, &connections),
+                    Err(error) => self.failed(&error).await,
+                }
+            }
+        };
+        stop.run_until_cancelled(accept).await;
+    }
+
+    fn admit(&self, socket: TcpStream, peer: SocketAddr, connections: &Connections) {
+        let counts = &self.settings.counts;
+        let Ok(permit) = self.permits.clone().try_acquire_owned() else {
+            counts.refused();
+            tracing::debug!(listener = self.settings.listener, %peer, "refused: max_connections are open");
+            return;
+        };
+        let local = match tcp::prepare(&socket, self.nodelay) {
+            Ok(local) => local,
+            Err(error) => {
+                tracing::debug!(listener = self.settings.listener, %peer, %error, "the device has gone already");
+                return;
+            }
+        };
+        let open = counts.accepted();
+        let info = ConnInfo::new(Transport::Tcp, peer, local);
+        let (id, sequence) = connections.ids.mint();
+        let settings = self.settings.clone();
+        let (handle, connection) = Connection::new(id, sequence, info, settings, socket);
+        let registration = connections.registry.register(sequence, handle);
+        connections.tasks.spawn(async move {
+            connection.run(Box::new(registration)).await;
+            drop((permit, open));
+        });
+    }
+
+    /// A device that left before it was accepted costs nothing; anything else is ours, and passes.
+    async fn failed(&self, error: &io::Error) {
+        let listener = &*self.settings.listener;
+        if matches!(
+            error.kind(),
+            io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset
+        ) {
+            tracing::debug!(listener, %error, "the device left before it was accepted");
+        } else {
+            tracing::error!(
+                listener,
+                %error,
+                "cannot accept devices; check the process's limit of open files"
+            );
+            sleep(OUT_OF_RESOURCES).await;
+        }
+    }
+}

@@ -1,0 +1,422 @@
+//! Every instrument, named once.
+//!
+//! The hot paths count in plain atomics, which the instruments read when somebody asks; only durations go through the
+//! SDK. One provider serves every reader, so Prometheus sees what OTLP will.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicI64, AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use opentelemetry::{
+    KeyValue,
+    metrics::{Histogram, Meter, MeterProvider as _},
+};
+use opentelemetry_sdk::metrics::SdkMeterProvider;
+use prometheus::{Encoder as _, Registry, TextEncoder};
+use proto::exproto::ResultCode;
+
+use crate::{
+    broker::Broker,
+    connection::CloseReason,
+    handler::{Failure, Handlers, Method},
+};
+
+/// From well under a local call to the longest deadline, in seconds.
+const DURATION_BOUNDARIES: [f64; 14] = [
+    0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 10.0,
+];
+
+/// What became of one attempt at a callback.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Answered.
+    Ok,
+    /// Answered with an error.
+    Refused,
+    /// Never reached the handler.
+    Unreached,
+    /// May have reached the handler; never answered.
+    Lost,
+    /// Not answered in time.
+    TimedOut,
+}
+
+impl Outcome {
+    const ALL: [Self; 5] = [
+        Self::Ok,
+        Self::Refused,
+        Self::Unreached,
+        Self::Lost,
+        Self::TimedOut,
+    ];
+
+    /// The outcome of a call.
+    #[must_use]
+    pub fn of(result: &Result<(), Failure>) -> Self {
+        match result {
+            Ok(()) => Self::Ok,
+            Err(Failure::Refused(_)) => Self::Refused,
+            Err(Failure::Unreached { .. }) => Self::Unreached,
+            Err(Failure::Lost(_)) => Self::Lost,
+            Err(Failure::TimedOut(_)) => Self::TimedOut,
+        }
+    }
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Refused => "refused",
+            Self::Unreached => "unreached",
+            Self::Lost => "lost",
+            Self::TimedOut => "timed_out",
+        }
+    }
+}
+
+/// The adapter's methods, as a metric's label.
+pub const ADAPTER_METHODS: [&str; 8] = [
+    "Send",
+    "Close",
+    "Authenticate",
+    "StartTimer",
+    "Publish",
+    "Subscribe",
+    "Unsubscribe",
+    "RawPublish",
+];
+
+const CODES: [ResultCode; 6] = [
+    ResultCode::Success,
+    ResultCode::Unknown,
+    ResultCode::ConnProcessNotAlive,
+    ResultCode::RequiredParamsMissed,
+    ResultCode::ParamsTypeError,
+    ResultCode::PermissionDeny,
+];
+
+/// What is counted for a pod.
+pub struct Metrics {
+    closed: [AtomicU64; CloseReason::ALL.len()],
+    untold: [AtomicU64; CloseReason::ALL.len()],
+    callbacks: [[AtomicU64; Outcome::ALL.len()]; Method::ALL.len()],
+    adapter_calls: [[AtomicU64; CODES.len()]; ADAPTER_METHODS.len()],
+    parked: AtomicI64,
+    duration: Histogram<f64>,
+    durations: [KeyValue; Method::ALL.len()],
+    registry: Registry,
+    provider: SdkMeterProvider,
+}
+
+/// What is counted for a listener.
+#[derive(Default)]
+pub struct ListenerMetrics {
+    accepted: AtomicU64,
+    refused: AtomicU64,
+    open: AtomicI64,
+    received: AtomicU64,
+    sent: AtomicU64,
+}
+
+impl ListenerMetrics {
+    /// A device was let in. It counts as open until the answer is dropped.
+    pub fn accepted(self: &Arc<Self>) -> Open {
+        self.accepted.fetch_add(1, Relaxed);
+        self.open.fetch_add(1, Relaxed);
+        Open(self.clone())
+    }
+
+    /// A device was turned away because `max_connections` are open.
+    pub fn refused(&self) {
+        self.refused.fetch_add(1, Relaxed);
+    }
+
+    /// Bytes came from a device.
+    pub fn bytes_received(&self, count: usize) {
+        self.received.fetch_add(count as u64, Relaxed);
+    }
+
+    /// The socket took bytes for a device.
+    pub fn bytes_sent(&self, count: u64) {
+        self.sent.fetch_add(count, Relaxed);
+    }
+}
+
+/// An open connection, as counted.
+pub struct Open(Arc<ListenerMetrics>);
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, Relaxed);
+    }
+}
+
+/// A delivery that waits for a handler, as counted.
+pub struct Parked<'a>(&'a Metrics);
+
+impl Drop for Parked<'_> {
+    fn drop(&mut self) {
+        self.0.parked.fetch_sub(1, Relaxed);
+    }
+}
+
+impl Metrics {
+    /// Nothing counted yet.
+    #[must_use]
+    pub fn new() -> Arc<Self> {
+        let registry = Registry::new();
+        let exporter = opentelemetry_prometheus::exporter()
+            .with_registry(registry.clone())
+            .without_target_info()
+            .scope_info_enabled(false)
+            .build()
+            .expect("a new registry takes the exporter");
+        let provider = SdkMeterProvider::builder().with_reader(exporter).build();
+        let duration = provider
+            .meter("exproto")
+            .f64_histogram("exproto_callback_duration")
+            .with_unit("s")
+            .with_description("Time from calling the handler to its answer, for each attempt.")
+            .with_boundaries(DURATION_BOUNDARIES.to_vec())
+            .build();
+        let metrics = Arc::new(Self {
+            closed: Default::default(),
+            untold: Default::default(),
+            callbacks: Default::default(),
+            adapter_calls: Default::default(),
+            parked: AtomicI64::new(0),
+            duration,
+            durations: Method::ALL.map(|method| KeyValue::new("method", method.as_str())),
+            registry,
+            provider,
+        });
+        metrics.observe_pod();
+        metrics
+    }
+
+    /// A connection has ended.
+    pub fn closed(&self, reason: CloseReason) {
+        if let Some(index) = CloseReason::ALL.iter().position(|&each| each == reason) {
+            self.closed[index].fetch_add(1, Relaxed);
+        }
+    }
+
+    /// A handler could not be told that a connection has ended.
+    pub fn closed_untold(&self, failure: CloseReason) {
+        if let Some(index) = CloseReason::ALL.iter().position(|&each| each == failure) {
+            self.untold[index].fetch_add(1, Relaxed);
+        }
+    }
+
+    /// A delivery waits for a handler until the answer is dropped.
+    pub fn parked(&self) -> Parked<'_> {
+        self.parked.fetch_add(1, Relaxed);
+        Parked(self)
+    }
+
+    /// One attempt at a callback has ended.
+    pub fn callback(&self, method: Method, outcome: Outcome, took: Duration) {
+        self.callbacks[method as usize][outcome as usize].fetch_add(1, Relaxed);
+        let attributes = std::slice::from_ref(&self.durations[method as usize]);
+        self.duration.record(took.as_secs_f64(), attributes);
+    }
+
+    /// An adapter call was answered. `method` is an index of [`ADAPTER_METHODS`].
+    pub fn adapter_call(&self, method: usize, code: ResultCode) {
+        self.adapter_calls[method][code as usize].fetch_add(1, Relaxed);
+    }
+
+    /// Everything, as Prometheus reads it.
+    #[must_use]
+    pub fn render(&self) -> Vec<u8> {
+        let mut text = Vec::new();
+        if let Err(error) = TextEncoder::new().encode(&self.registry.gather(), &mut text) {
+            tracing::error!(%error, "cannot render the metrics");
+        }
+        text
+    }
+
+    fn meter(&self) -> Meter {
+        self.provider.meter("exproto")
+    }
+
+    fn observe_pod(self: &Arc<Self>) {
+        let meter = self.meter();
+        let counted = Arc::downgrade(self);
+        let _ = meter
+            .u64_observable_counter("exproto_connections_closed")
+            .with_description("Connections that ended, by reason.")
+            .with_callback(move |counter| {
+                let Some(counted) = counted.upgrade() else {
+                    return;
+                };
+                for (reason, count) in CloseReason::ALL.iter().zip(&counted.closed) {
+                    counter.observe(
+                        count.load(Relaxed),
+                        &[KeyValue::new("reason", reason.as_str())],
+                    );
+                }
+            })
+            .build();
+        let counted = Arc::downgrade(self);
+        let _ = meter
+            .u64_observable_counter("exproto_closes_untold")
+            .with_description(
+                "Connections whose OnSocketClosed no handler answered, by what went wrong.",
+            )
+            .with_callback(move |counter| {
+                let Some(counted) = counted.upgrade() else {
+                    return;
+                };
+                for (reason, count) in CloseReason::ALL.iter().zip(&counted.untold) {
+                    if count.load(Relaxed) > 0 {
+                        counter.observe(
+                            count.load(Relaxed),
+                            &[KeyValue::new("reason", reason.as_str())],
+                        );
+                    }
+                }
+            })
+            .build();
+        let counted = Arc::downgrade(self);
+        let _ = meter
+            .u64_observable_counter("exproto_callbacks")
+            .with_description("Attempts to call the handler, by method and outcome.")
+            .with_callback(move |counter| {
+                let Some(counted) = counted.upgrade() else {
+                    return;
+                };
+                for (method, counts) in Method::ALL.iter().zip(&counted.callbacks) {
+                    for (outcome, count) in Outcome::ALL.iter().zip(counts) {
+                        let labels = [
+                            KeyValue::new("method", method.as_str()),
+                            KeyValue::new("outcome", outcome.as_str()),
+                        ];
+                        counter.observe(count.load(Relaxed), &labels);
+                    }
+                }
+            })
+            .build();
+        let counted = Arc::downgrade(self);
+        let _ = meter
+            .u64_observable_counter("exproto_adapter_calls")
+            .with_description("Adapter calls answered, by method and result code.")
+            .with_callback(move |counter| {
+                let Some(counted) = counted.upgrade() else {
+                    return;
+                };
+                for (method, counts) in ADAPTER_METHODS.iter().zip(&counted.adapter_calls) {
+                    for (code, count) in CODES.iter().zip(counts) {
+                        let labels = [
+                            KeyValue::new("method", *method),
+                            KeyValue::new("code", code.as_str_name()),
+                        ];
+                        counter.observe(count.load(Relaxed), &labels);
+                    }
+                }
+            })
+            .build();
+        let counted = Arc::downgrade(self);
+        let _ = meter
+            .i64_observable_gauge("exproto_callbacks_parked")
+            .with_description("Callbacks that wait because no handler endpoint is ready.")
+            .with_callback(move |gauge| {
+                let Some(counted) = counted.upgrade() else {
+                    return;
+                };
+                gauge.observe(counted.parked.load(Relaxed), &[]);
+            })
+            .build();
+    }
+
+    /// Shows what is counted for a listener.
+    pub fn observe_listener(&self, name: &str, counts: &Arc<ListenerMetrics>) {
+        let meter = self.meter();
+        let label = [KeyValue::new("listener", name.to_owned())];
+        let counter =
+            |instrument: &'static str, what: &'static str, read: fn(&ListenerMetrics) -> u64| {
+                let (counts, label) = (counts.clone(), label.clone());
+                let _ = meter
+                    .u64_observable_counter(instrument)
+                    .with_description(what)
+                    .with_callback(move |counter| counter.observe(read(&counts), &label))
+                    .build();
+            };
+        counter(
+            "exproto_connections_accepted",
+            "Devices that were let in.",
+            |counts| counts.accepted.load(Relaxed),
+        );
+        counter(
+            "exproto_connections_refused",
+            "Devices that were turned away at max_connections.",
+            |counts| counts.refused.load(Relaxed),
+        );
+        counter(
+            "exproto_received_bytes",
+            "Bytes read from devices.",
+            |counts| counts.received.load(Relaxed),
+        );
+        counter(
+            "exproto_sent_bytes",
+            "Bytes that sockets took for devices.",
+            |counts| counts.sent.load(Relaxed),
+        );
+        let counts = counts.clone();
+        let _ = meter
+            .i64_observable_gauge("exproto_connections")
+            .with_description(
+                "Connections that are open, or closed but not yet told to the handler.",
+            )
+            .with_callback(move |gauge| gauge.observe(counts.open.load(Relaxed), &label))
+            .build();
+    }
+
+    /// Shows how many handler endpoints are ready, and of how many.
+    pub fn observe_handlers(&self, handlers: &Handlers) {
+        let handlers = handlers.clone();
+        let _ = self
+            .meter()
+            .u64_observable_gauge("exproto_handler_endpoints")
+            .with_description("Handler endpoints, ready and in all.")
+            .with_callback(move |gauge| {
+                let (ready, total) = handlers.ready();
+                gauge.observe(ready as u64, &[KeyValue::new("state", "ready")]);
+                gauge.observe(total as u64, &[KeyValue::new("state", "total")]);
+            })
+            .build();
+    }
+
+    /// Shows what the broker counted.
+    pub fn observe_broker(&self, broker: &Broker) {
+        let meter = self.meter();
+        let counted = broker.clone();
+        let _ = meter
+            .u64_observable_counter("exproto_messages")
+            .with_description("Messages: published, delivered to a queue, without subscriber, dropped (QoS 0, queue full), discarded (still queued when the connection closed).")
+            .with_callback(move |counter| {
+                let stats = counted.stats();
+                for (event, count) in [
+                    ("published", &stats.published),
+                    ("delivered", &stats.delivered),
+                    ("unrouted", &stats.unrouted),
+                    ("dropped", &stats.dropped_qos0),
+                    ("discarded", &stats.discarded),
+                ] {
+                    counter.observe(count.load(Relaxed), &[KeyValue::new("event", event)]);
+                }
+            })
+            .build();
+        let counted = broker.clone();
+        let _ = meter
+            .u64_observable_gauge("exproto_subscriptions")
+            .with_description("Subscriptions of this pod's clients.")
+            .with_callback(move |gauge| {
+                gauge.observe(counted.stats().subscriptions.load(Relaxed), &[]);
+            })
+            .build();
+    }
+}
