@@ -1,1 +1,29 @@
-//! Tests.
+//! A gateway in this process, real sockets, and handlers that are real gRPC servers.
+
+// Clippy knows tests by their attribute, not the functions that they share.
+#![allow(clippy::unwrap_used)]
+
+/// A connection from its first callback to its last.
+mod lifecycle;
+/// Bytes in both directions.
+mod bytes;
+/// Result codes, and what callers get wrong.
+mod adapter;
+/// Authenticate, takeover, expiry.
+mod clients;
+/// Handlers that are slow, wrong, absent or lost.
+mod handlers;
+/// Handlers that refuse single calls, spoken to in plain HTTP/2.
+mod refusals;
+/// Queues that are full.
+mod backpressure;
+/// Keepalive, idle and other timers.
+mod timers;
+/// Topics, filters and messages.
+mod pubsub;
+/// Drain, health and metrics.
+mod operation;
+/// The program as its user starts it.
+mod program;
+/// The Python example.
+mod python;

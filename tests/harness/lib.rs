@@ -1,1 +1,45 @@
-//! The harness.
+//! What the tests are made of: a gateway in this process, a handler that does as the test says, devices.
+//!
+//! All of it is real: sockets of the kernel, gRPC over them. Ports are free ones. Nothing sleeps to wait: what a test
+//! waits for has a deadline, which only a failure meets.
+
+use std::{future::Future, time::Duration};
+
+/// A gateway in this process.
+pub mod gateway;
+/// A handler that does as the test says.
+pub mod handler;
+/// A device.
+pub mod device;
+/// The gateway's program.
+pub mod program;
+
+pub use device::Device;
+pub use gateway::TestGateway;
+pub use handler::{Callback, Event, TestHandler};
+
+/// Far longer than anything takes, also on a loaded machine.
+pub const DEADLINE: Duration = Duration::from_secs(30);
+
+/// Waits for `future`; what never comes fails the test.
+///
+/// # Panics
+/// When `DEADLINE` is over.
+pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(DEADLINE, future)
+        .await
+        .unwrap_or_else(|_| panic!("waited in vain for {what}"))
+}
+
+/// Asks again and again until `check` says yes.
+///
+/// # Panics
+/// When `DEADLINE` is over.
+pub async fn until(what: &str, mut check: impl AsyncFnMut() -> bool) {
+    within(what, async {
+        while !check().await {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+}

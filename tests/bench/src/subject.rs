@@ -1,0 +1,165 @@
+//! What is measured, running: the gateway or the bare program, and a handler that belongs to it alone.
+
+use std::{env, ffi::OsStr, fs, net::SocketAddr, path::PathBuf, time::Duration};
+
+use anyhow::{Context as _, Error, Result};
+use tempfile::TempDir;
+use tokio::{process::Command, time};
+
+use crate::{
+    gateway,
+    generator::Target,
+    process::{self, Process},
+};
+
+/// Which programs a person wants to have measured.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Selection {
+    /// The gateway's executable; built from this tree if not given.
+    #[arg(long, value_name = "PATH", conflicts_with = "ceiling_only")]
+    gateway: Option<PathBuf>,
+    /// Measures no gateway.
+    #[arg(long)]
+    ceiling_only: bool,
+}
+
+impl Selection {
+    /// The gateway, if it is to be measured, built if need be.
+    pub(crate) async fn gateway(&self) -> Result<Option<Program>> {
+        if self.ceiling_only {
+            return Ok(None);
+        }
+        let executable = gateway::executable(self.gateway.as_deref()).await?;
+        Ok(Some(Program::Gateway(executable)))
+    }
+}
+
+/// A program to measure.
+pub(crate) enum Program {
+    /// The gateway, by its executable.
+    Gateway(PathBuf),
+    /// The ceiling.
+    Bare,
+}
+
+impl Program {
+    /// As people and errors call it.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Gateway(_) => "gateway",
+            Self::Bare => "ceiling",
+        }
+    }
+}
+
+/// A program that runs and is ready.
+pub(crate) struct Subject {
+    pub(crate) name: &'static str,
+    pub(crate) target: Target,
+    /// The gateway or the bare program.
+    server: Process,
+    handler: Process,
+    /// Holds the configuration; removed when dropped.
+    _folder: TempDir,
+}
+
+impl Subject {
+    /// Starts `program`, after a handler for it.
+    pub(crate) async fn start(program: &Program) -> Result<Self> {
+        let name = program.name();
+        let [device, handler, adapter, http, counts] = process::free_addresses()?;
+        let folder = tempfile::tempdir().context("cannot create a temporary folder")?;
+
+        let options = [
+            ("--listen", handler),
+            ("--adapter", adapter),
+            ("--counts", counts),
+        ];
+        let mut handler_process = Process::spawn("handler", own("handler", &options)?)?;
+        handler_process
+            .ready(async || process::is_listening(handler).await)
+            .await?;
+
+        let mut server;
+        match program {
+            Program::Gateway(executable) => {
+                let path = folder.path().join("gateway.yaml");
+                let addresses = gateway::Addresses {
+                    device,
+                    handler,
+                    adapter,
+                    http,
+                };
+                fs::write(&path, gateway::config(&addresses))
+                    .with_context(|| format!("cannot write {}", path.display()))?;
+                let mut command = Command::new(executable);
+                command.args([OsStr::new("run"), OsStr::new("--config"), path.as_os_str()]);
+                server = Process::spawn(name, command)?;
+                server.ready(async || gateway::is_ready(http).await).await?;
+            }
+            Program::Bare => {
+                let options = [
+                    ("--device", device),
+                    ("--handler", handler),
+                    ("--adapter", adapter),
+                ];
+                server = Process::spawn(name, own("bare", &options)?)?;
+                server
+                    .ready(async || process::is_listening(adapter).await)
+                    .await?;
+            }
+        }
+        Ok(Self {
+            name,
+            target: Target { device, counts },
+            server,
+            handler: handler_process,
+            _folder: folder,
+        })
+    }
+
+    /// The process ids of the server and of its handler.
+    pub(crate) fn pids(&self) -> [u32; 2] {
+        [self.server.pid, self.handler.pid]
+    }
+
+    /// Does `work`, unless one of the two processes dies: then that is the error.
+    pub(crate) async fn watch<T>(&mut self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        let error = tokio::select! {
+            death = self.death() => death,
+            done = work => match done {
+                Ok(value) => return Ok(value),
+                // A process that dies cuts its connections first; its death explains more than they do.
+                Err(error) => match time::timeout(Duration::from_millis(500), self.death()).await {
+                    Ok(death) => error.context(death),
+                    Err(_) => error,
+                },
+            },
+        };
+        Err(error.context(format!("measuring the {} failed", self.name)))
+    }
+
+    async fn death(&mut self) -> Error {
+        tokio::select! {
+            death = self.server.death() => death,
+            death = self.handler.death() => death,
+        }
+    }
+
+    /// Kills both processes and waits until they are gone.
+    pub(crate) async fn stop(self) -> Result<()> {
+        self.server.stop().await?;
+        self.handler.stop().await
+    }
+}
+
+/// This same program, as one of its hidden subcommands.
+fn own(subcommand: &str, options: &[(&str, SocketAddr)]) -> Result<Command> {
+    let path = env::current_exe().context("cannot find this program's own executable")?;
+    let mut command = Command::new(path);
+    command.arg(subcommand);
+    for (option, address) in options {
+        command.arg(option).arg(address.to_string());
+    }
+    Ok(command)
+}

@@ -1,0 +1,163 @@
+//! A gateway in this process, on free ports.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use config::Config;
+use exproto_gateway::{
+    Gateway,
+    auth::{Anonymous, Authenticator},
+    gateway::Drained,
+};
+use proto::exproto::connection_adapter_client::ConnectionAdapterClient;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    sync::oneshot,
+    task::JoinHandle,
+};
+use tonic::transport::{Channel, Endpoint};
+use tracing_subscriber::EnvFilter;
+
+use crate::{Device, TestHandler, within};
+
+/// A running gateway. It ends with the test.
+pub struct TestGateway {
+    device: SocketAddr,
+    adapter: SocketAddr,
+    http: SocketAddr,
+    shutdown: oneshot::Sender<()>,
+    running: JoinHandle<Drained>,
+}
+
+/// The default configuration on free ports, with a handler there, and with short pauses.
+#[must_use]
+pub fn config(handlers: &[&TestHandler]) -> Config {
+    let any = "127.0.0.1:0".parse().expect("an address");
+    let mut config = Config::default();
+    config.listeners[0].bind = any;
+    config.adapter.bind = any;
+    config.http.bind = any;
+    config.handler.backoff_min = Duration::from_millis(5);
+    config.handler.backoff_max = Duration::from_millis(50);
+    config.handler.addresses = handlers
+        .iter()
+        .map(|handler| handler.address().to_string().parse().expect("an address"))
+        .collect();
+    config
+}
+
+impl TestGateway {
+    /// A gateway for that handler, with the default configuration.
+    pub async fn start(handler: &TestHandler) -> Self {
+        Self::with(config(&[handler])).await
+    }
+
+    /// A gateway with that configuration.
+    pub async fn with(config: Config) -> Self {
+        Self::with_authenticator(config, Arc::new(Anonymous)).await
+    }
+
+    /// A gateway that asks that authenticator.
+    ///
+    /// # Panics
+    /// When it does not start.
+    #[expect(clippy::unused_async, reason = "must be called inside a runtime")]
+    pub async fn with_authenticator(config: Config, authenticator: Arc<dyn Authenticator>) -> Self {
+        // Logs of a test: RUST_LOG=exproto_gateway=debug cargo test … -- --nocapture
+        let _ = tracing_subscriber::fmt()
+            .with_env_filter(EnvFilter::from_default_env())
+            .try_init();
+        let gateway = Gateway::bind_with(config, authenticator).expect("the gateway starts");
+        let addresses = gateway.addresses().clone();
+        let (shutdown, stop) = oneshot::channel();
+        let running = tokio::spawn(async move {
+            let drained = gateway.run(async { drop(stop.await) }).await;
+            drained.expect("the gateway runs")
+        });
+        Self {
+            device: *addresses.listeners.values().next().expect("a listener"),
+            adapter: addresses.adapter,
+            http: addresses.http,
+            shutdown,
+            running,
+        }
+    }
+
+    /// Where devices connect.
+    #[must_use]
+    pub fn device_address(&self) -> SocketAddr {
+        self.device
+    }
+
+    /// Where the adapter is.
+    #[must_use]
+    pub fn adapter_address(&self) -> SocketAddr {
+        self.adapter
+    }
+
+    /// A device that has just connected.
+    pub async fn device(&self) -> Device {
+        Device::connect(self.device).await
+    }
+
+    /// A client of the adapter.
+    #[must_use]
+    pub fn adapter(&self) -> ConnectionAdapterClient<Channel> {
+        ConnectionAdapterClient::new(self.channel())
+    }
+
+    /// An HTTP/2 connection to the adapter.
+    ///
+    /// # Panics
+    /// Never: the address is one.
+    #[must_use]
+    pub fn channel(&self) -> Channel {
+        Endpoint::from_shared(format!("http://{}", self.adapter))
+            .expect("an address")
+            .connect_lazy()
+    }
+
+    /// What the HTTP port answers: the whole response as text.
+    ///
+    /// # Panics
+    /// When it does not answer.
+    pub async fn http(&self, path: &str) -> String {
+        let get = async {
+            let mut socket = TcpStream::connect(self.http).await?;
+            let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+            socket.write_all(request.as_bytes()).await?;
+            let mut response = String::new();
+            socket.read_to_string(&mut response).await?;
+            std::io::Result::Ok(response)
+        };
+        within("an HTTP response", get)
+            .await
+            .expect("the HTTP port answers")
+    }
+
+    /// The value of a metric, with its labels as they stand there; 0 if it is not there.
+    pub async fn metric(&self, series: &str) -> u64 {
+        let all = self.http("/metrics").await;
+        let line = all.lines().find_map(|line| line.strip_prefix(series));
+        line.and_then(|value| value.trim().parse().ok())
+            .unwrap_or(0)
+    }
+
+    /// Tells the gateway to end, and waits until it has.
+    ///
+    /// # Panics
+    /// When it does not end.
+    pub async fn stop(self) -> Drained {
+        let _ = self.shutdown.send(());
+        within("the gateway to drain", self.running)
+            .await
+            .expect("the gateway does not panic")
+    }
+
+    /// Tells the gateway to end, and hands out the wait.
+    #[must_use]
+    pub fn begin_stop(self) -> JoinHandle<Drained> {
+        let _ = self.shutdown.send(());
+        self.running
+    }
+}

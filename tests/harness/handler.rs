@@ -1,0 +1,377 @@
+//! A handler that does as the test says: a real gRPC server, on a runtime of its own so that it can be killed.
+
+use std::{
+    collections::HashMap,
+    net::{SocketAddr, TcpListener},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+};
+
+use bytes::Bytes;
+use proto::exproto::{
+    ConnInfo, EmptySuccess, Message, ReceivedBytesRequest, ReceivedMessagesRequest,
+    SocketClosedRequest, SocketCreatedRequest, TimerTimeoutRequest,
+    connection_unary_handler_server::{ConnectionUnaryHandler, ConnectionUnaryHandlerServer},
+};
+use tokio::{
+    runtime::Runtime,
+    sync::{Mutex as AsyncMutex, mpsc, oneshot},
+};
+use tokio_stream::wrappers::TcpListenerStream;
+use tonic::{Request, Response, Status, metadata::MetadataMap, transport::Server};
+
+use crate::within;
+
+/// More callbacks than any test leaves unread.
+const UNREAD: usize = 100_000;
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// `OnSocketCreated`.
+    Created(ConnInfo),
+    /// `OnReceivedBytes`.
+    Received(Bytes),
+    /// `OnTimerTimeout`.
+    TimedOut,
+    /// `OnReceivedMessages`.
+    Messages(Vec<Message>),
+    /// `OnSocketClosed`, with the reason.
+    Closed(String),
+}
+
+/// A callback that the handler was called for.
+#[derive(Debug)]
+pub struct Callback {
+    /// The connection.
+    pub conn: String,
+    /// What happened.
+    pub event: Event,
+    /// The gRPC metadata.
+    pub metadata: MetadataMap,
+    reply: Option<oneshot::Sender<Result<(), Status>>>,
+}
+
+impl Callback {
+    /// Answers a callback that was held.
+    ///
+    /// # Panics
+    /// When it was answered already.
+    pub fn answer(&mut self, outcome: Result<(), Status>) {
+        let reply = self.reply.take().expect("a held callback is answered once");
+        let _ = reply.send(outcome);
+    }
+
+    /// The metadata of that name, or an empty text.
+    #[must_use]
+    pub fn header(&self, name: &str) -> &str {
+        let value = self.metadata.get(name);
+        value
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default()
+    }
+}
+
+/// What the service and the test share.
+struct Script {
+    callbacks: mpsc::Sender<Callback>,
+    hold: AtomicBool,
+    in_flight: Mutex<HashMap<String, usize>>,
+    most_in_flight: AtomicUsize,
+}
+
+/// A running handler. Each callback is answered at once, unless the test holds them.
+pub struct TestHandler {
+    address: SocketAddr,
+    script: Arc<Script>,
+    callbacks: AsyncMutex<mpsc::Receiver<Callback>>,
+    runtime: Option<Runtime>,
+}
+
+impl Drop for TestHandler {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+impl TestHandler {
+    /// A handler on a free port.
+    #[must_use]
+    pub fn start() -> Self {
+        Self::start_at(SocketAddr::from(([127, 0, 0, 1], 0)))
+    }
+
+    /// A handler on that port.
+    ///
+    /// # Panics
+    /// When the port is taken.
+    #[must_use]
+    pub fn start_at(address: SocketAddr) -> Self {
+        let socket = TcpListener::bind(address).expect("a free port");
+        let address = socket.local_addr().expect("a bound socket");
+        let (sender, callbacks) = mpsc::channel(UNREAD);
+        let script = Arc::new(Script {
+            callbacks: sender,
+            hold: AtomicBool::new(false),
+            in_flight: Mutex::default(),
+            most_in_flight: AtomicUsize::new(0),
+        });
+        let mut handler = Self {
+            address,
+            script,
+            callbacks: AsyncMutex::new(callbacks),
+            runtime: None,
+        };
+        handler.serve(socket);
+        handler
+    }
+
+    /// An address where no handler listens. It may be started there later.
+    ///
+    /// # Panics
+    /// When there is no free port.
+    #[must_use]
+    pub fn absent() -> Self {
+        let mut handler = Self::start();
+        handler.kill();
+        handler
+    }
+
+    fn serve(&mut self, socket: TcpListener) {
+        socket.set_nonblocking(true).expect("a TCP socket");
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .expect("a runtime");
+        let service = ConnectionUnaryHandlerServer::new(Service(self.script.clone()))
+            .max_decoding_message_size(64 * 1024 * 1024);
+        runtime.spawn(async move {
+            let socket = tokio::net::TcpListener::from_std(socket).expect("a TCP socket");
+            let server = Server::builder().tcp_nodelay(true).add_service(service);
+            server
+                .serve_with_incoming(TcpListenerStream::new(socket))
+                .await
+        });
+        self.runtime = Some(runtime);
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Kills it: its sockets close, and what it was doing is not finished.
+    pub fn kill(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+
+    /// Starts it again at the same address, without any memory but the test's.
+    ///
+    /// # Panics
+    /// When the port is taken meanwhile.
+    pub async fn restart(&mut self) {
+        self.kill();
+        let socket = within("the port to be free", async {
+            loop {
+                match bind_again(self.address) {
+                    Ok(socket) => break socket,
+                    Err(_) => tokio::task::yield_now().await,
+                }
+            }
+        })
+        .await;
+        self.serve(socket);
+    }
+
+    /// From now on the test answers each callback itself, or no more.
+    pub fn hold(&self, hold: bool) {
+        self.script.hold.store(hold, Ordering::SeqCst);
+    }
+
+    /// The most callbacks of one connection that were ever in flight at once.
+    #[must_use]
+    pub fn most_in_flight(&self) -> usize {
+        self.script.most_in_flight.load(Ordering::SeqCst)
+    }
+
+    /// The next callback.
+    ///
+    /// # Panics
+    /// When none comes.
+    pub async fn next(&self) -> Callback {
+        let next = async { self.callbacks.lock().await.recv().await };
+        within("a callback", next).await.expect("the script lives")
+    }
+
+    /// A callback that has come already.
+    #[must_use]
+    pub fn try_next(&self) -> Option<Callback> {
+        self.callbacks.try_lock().ok()?.try_recv().ok()
+    }
+
+    /// The next callback, which must be `OnSocketCreated`; tells the connection.
+    ///
+    /// # Panics
+    /// When it is another.
+    pub async fn created(&self) -> String {
+        let callback = self.next().await;
+        assert!(matches!(callback.event, Event::Created(_)), "{callback:?}");
+        callback.conn
+    }
+
+    /// The next callback, which must be `OnSocketClosed`; tells the reason.
+    ///
+    /// # Panics
+    /// When it is another.
+    pub async fn closed(&self) -> String {
+        match self.next().await.event {
+            Event::Closed(reason) => reason,
+            other => panic!("not OnSocketClosed: {other:?}"),
+        }
+    }
+
+    /// The next callbacks, which must be `OnReceivedBytes`, until they hold so many bytes.
+    ///
+    /// # Panics
+    /// When another comes.
+    pub async fn received(&self, count: usize) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        while bytes.len() < count {
+            match self.next().await.event {
+                Event::Received(more) => bytes.extend_from_slice(&more),
+                other => panic!("not OnReceivedBytes: {other:?}"),
+            }
+        }
+        bytes
+    }
+
+    /// The next callbacks, which must be `OnReceivedMessages`, until so many messages came.
+    ///
+    /// # Panics
+    /// When another comes.
+    pub async fn messages(&self, count: usize) -> Vec<Message> {
+        let mut messages = Vec::new();
+        while messages.len() < count {
+            match self.next().await.event {
+                Event::Messages(more) => messages.extend(more),
+                other => panic!("not OnReceivedMessages: {other:?}"),
+            }
+        }
+        messages
+    }
+}
+
+fn bind_again(address: SocketAddr) -> std::io::Result<TcpListener> {
+    // The standard library's sockets may be bound again while old connections linger.
+    TcpListener::bind(address)
+}
+
+struct Service(Arc<Script>);
+
+impl Service {
+    async fn called<T>(
+        &self,
+        conn: impl FnOnce(&T) -> String,
+        event: impl FnOnce(T) -> Event,
+        request: Request<T>,
+    ) -> Result<Response<EmptySuccess>, Status> {
+        let script = &self.0;
+        let (metadata, _, request) = request.into_parts();
+        let conn = conn(&request);
+        let _in_flight = InFlight::begin(script.clone(), &conn);
+        let (reply, answer) = oneshot::channel();
+        let hold = script.hold.load(Ordering::SeqCst);
+        let callback = Callback {
+            conn,
+            event: event(request),
+            metadata,
+            reply: hold.then_some(reply),
+        };
+        script
+            .callbacks
+            .try_send(callback)
+            .map_err(|_| Status::resource_exhausted("the test reads no callbacks"))?;
+        if hold {
+            answer.await.unwrap_or(Ok(()))?;
+        }
+        Ok(Response::new(EmptySuccess {}))
+    }
+}
+
+/// Counts a callback of a connection as in flight.
+struct InFlight(Arc<Script>, String);
+
+impl InFlight {
+    fn begin(script: Arc<Script>, conn: &str) -> Self {
+        let mut in_flight = script.in_flight.lock().expect("no panic while locked");
+        let count = in_flight.entry(conn.to_owned()).or_default();
+        *count += 1;
+        script.most_in_flight.fetch_max(*count, Ordering::SeqCst);
+        drop(in_flight);
+        Self(script, conn.to_owned())
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        if let Ok(mut in_flight) = self.0.in_flight.lock()
+            && let Some(count) = in_flight.get_mut(&self.1)
+        {
+            *count -= 1;
+        }
+    }
+}
+
+#[tonic::async_trait]
+impl ConnectionUnaryHandler for Service {
+    async fn on_socket_created(
+        &self,
+        request: Request<SocketCreatedRequest>,
+    ) -> Result<Response<EmptySuccess>, Status> {
+        let event =
+            |request: SocketCreatedRequest| Event::Created(request.conninfo.unwrap_or_default());
+        self.called(|request| request.conn.clone(), event, request)
+            .await
+    }
+
+    async fn on_socket_closed(
+        &self,
+        request: Request<SocketClosedRequest>,
+    ) -> Result<Response<EmptySuccess>, Status> {
+        let event = |request: SocketClosedRequest| Event::Closed(request.reason);
+        self.called(|request| request.conn.clone(), event, request)
+            .await
+    }
+
+    async fn on_received_bytes(
+        &self,
+        request: Request<ReceivedBytesRequest>,
+    ) -> Result<Response<EmptySuccess>, Status> {
+        let event = |request: ReceivedBytesRequest| Event::Received(request.bytes);
+        self.called(|request| request.conn.clone(), event, request)
+            .await
+    }
+
+    async fn on_timer_timeout(
+        &self,
+        request: Request<TimerTimeoutRequest>,
+    ) -> Result<Response<EmptySuccess>, Status> {
+        self.called(|request| request.conn.clone(), |_| Event::TimedOut, request)
+            .await
+    }
+
+    async fn on_received_messages(
+        &self,
+        request: Request<ReceivedMessagesRequest>,
+    ) -> Result<Response<EmptySuccess>, Status> {
+        let event = |request: ReceivedMessagesRequest| Event::Messages(request.messages);
+        self.called(|request| request.conn.clone(), event, request)
+            .await
+    }
+}
