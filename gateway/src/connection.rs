@@ -381,14 +381,17 @@ impl<Io: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection<Io> {
             shared,
             ..
         } = self;
-        let linger = async {
+        let lingering = async {
             if reason.flushes() {
                 let _ = timeout(shared.settings.limits.flush_timeout, linger(io)).await;
             }
         };
-        tokio::join!(linger, callbacks.finish(reason));
-        shared.settings.metrics.closed(reason);
-        log_close(&shared, reason);
+        let telling = async {
+            callbacks.finish(reason).await;
+            shared.settings.metrics.closed(reason);
+            log_close(&shared, reason);
+        };
+        tokio::join!(lingering, telling);
     }
 
     /// From here on every caller is told that the connection is gone.

@@ -30,6 +30,8 @@ use crate::{
     transport::Transport,
 };
 
+/// By how much the deadline that handlers are told is longer than the true one.
+const TOLD_LONGER: Duration = Duration::from_secs(1);
 /// How often a drain closes its next few connections.
 const DRAIN_TICK: Duration = Duration::from_millis(50);
 /// Bytes of requests that one HTTP/2 connection of a handler may have on their way. Half of it over 256 is how many
@@ -267,7 +269,9 @@ fn mountpoints(config: &Config) -> HashMap<String, config::Mountpoint> {
 fn headers(config: &Config, listener: &config::Listener, adapter: SocketAddr) -> HeaderMap {
     let pod_ip = std::env::var("POD_IP").ok().and_then(|ip| ip.parse().ok());
     let advertised = config.adapter.advertise(adapter, pod_ip);
-    let deadline = format!("{}m", config.handler.deadline.as_millis());
+    // A little longer than we wait, so that we say when time is up and not the handler's library.
+    let told = config.handler.deadline + TOLD_LONGER;
+    let deadline = format!("{}m", told.as_millis());
     let agent = concat!("exproto-gateway/", env!("CARGO_PKG_VERSION"));
     let pairs: [(HeaderName, &str); 7] = [
         (header::TE, "trailers"),

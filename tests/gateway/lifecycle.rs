@@ -80,7 +80,7 @@ async fn every_callback_carries_its_metadata() {
     );
     assert_eq!(bytes.header("exproto-offset"), "5");
     assert_eq!(bytes.header("exproto-attempt"), "1");
-    assert_eq!(bytes.header("grpc-timeout"), "10000m");
+    assert_eq!(bytes.header("grpc-timeout"), "11000m");
     let trace = bytes.header("traceparent");
     let parts: Vec<_> = trace.split('-').map(str::len).collect();
     assert_eq!(parts, [2, 32, 16, 2], "{trace}");

@@ -80,6 +80,43 @@ struct Script {
     hold: AtomicBool,
     in_flight: Mutex<HashMap<String, usize>>,
     most_in_flight: AtomicUsize,
+    rules: Mutex<Rules>,
+}
+
+/// What holds for every connection in every test: created first and once (but for repetitions that are marked), closed
+/// last and once.
+#[derive(Default)]
+struct Rules {
+    /// By connection: whether it is closed.
+    seen: HashMap<String, bool>,
+    broken: Vec<String>,
+}
+
+impl Script {
+    fn check(&self, conn: &str, event: &Event, attempt: &str) {
+        let mut rules = self.rules.lock().expect("no panic while locked");
+        rules.check(conn, event, attempt);
+    }
+}
+
+impl Rules {
+    fn check(&mut self, conn: &str, event: &Event, attempt: &str) {
+        let before = self.seen.get(conn).copied();
+        let allowed = match (event, before) {
+            (_, Some(true)) => false,
+            (Event::Created(_), Some(false)) => attempt != "1",
+            (Event::Created(_), None) => true,
+            // The handler that was told of the connection is gone; another one hears of its end.
+            (Event::Closed(reason), None) => reason == "handler_lost",
+            (_, before) => before.is_some(),
+        };
+        if !allowed {
+            let what = format!("{conn}: {event:?}, attempt {attempt}, closed before: {before:?}");
+            self.broken.push(what);
+        }
+        let closed = matches!(event, Event::Closed(_));
+        self.seen.insert(conn.to_owned(), closed);
+    }
 }
 
 /// A running handler. Each callback is answered at once, unless the test holds them.
@@ -93,6 +130,12 @@ pub struct TestHandler {
 impl Drop for TestHandler {
     fn drop(&mut self) {
         self.kill();
+        let rules = self.script.rules.lock().expect("no panic while locked");
+        assert!(
+            std::thread::panicking() || rules.broken.is_empty(),
+            "callbacks that must not be: {:#?}",
+            rules.broken
+        );
     }
 }
 
@@ -117,6 +160,7 @@ impl TestHandler {
             hold: AtomicBool::new(false),
             in_flight: Mutex::default(),
             most_in_flight: AtomicUsize::new(0),
+            rules: Mutex::default(),
         });
         let mut handler = Self {
             address,
@@ -287,9 +331,15 @@ impl Service {
         let _in_flight = InFlight::begin(script.clone(), &conn);
         let (reply, answer) = oneshot::channel();
         let hold = script.hold.load(Ordering::SeqCst);
+        let event = event(request);
+        let attempt = metadata.get("exproto-attempt");
+        let attempt = attempt
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default();
+        script.check(&conn, &event, attempt);
         let callback = Callback {
             conn,
-            event: event(request),
+            event,
             metadata,
             reply: hold.then_some(reply),
         };

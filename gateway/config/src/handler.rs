@@ -25,7 +25,9 @@ pub struct Handler {
     /// one replica while it lives.
     pub addresses: Vec<HandlerAddress>,
 
-    /// How many HTTP/2 connections to keep to each replica.
+    /// How many HTTP/2 connections to keep to each replica. A replica is lost when one of them
+    /// breaks, or when none is left. With two or more, a server that now and then closes a
+    /// connection in order (a limit on their age) is not taken for lost.
     #[serde(with = "Count::<1, 64>")]
     pub connections_per_endpoint: u32,
 
@@ -33,8 +35,8 @@ pub struct Handler {
     #[serde(with = "Period")]
     pub connect_timeout: Duration,
 
-    /// How long the handler may take to answer a callback. What follows then is up to
-    /// `retry_unacknowledged`.
+    /// How long the handler may take to answer a callback; then its connection is closed with
+    /// `handler_timeout`.
     #[serde(with = "Period")]
     pub deadline: Duration,
 
