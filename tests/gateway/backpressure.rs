@@ -6,7 +6,7 @@ use config::ByteSize;
 use exproto_tests::{Event, TestGateway, TestHandler, gateway::config, until, within};
 use proto::exproto::ResultCode;
 
-use crate::adapter::{Calls, client, connect, ok, refused};
+use crate::calls::{Calls, client, connect, ok, refused};
 
 const MIB: usize = 1024 * 1024;
 

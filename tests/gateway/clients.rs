@@ -9,7 +9,7 @@ use exproto_gateway::auth::{Authenticator, Credentials, Denied, Grant};
 use exproto_tests::{Event, TestGateway, TestHandler, gateway::config};
 use proto::exproto::{ClientInfo, ResultCode};
 
-use crate::adapter::{Calls, client, connect, ok, refused};
+use crate::calls::{Calls, client, connect, ok, refused};
 
 /// Lets in who knows the password, for as long as the username says.
 struct Door;

@@ -7,7 +7,7 @@ use exproto_tests::{Callback, Device, Event, TestGateway, TestHandler, gateway::
 use proto::exproto::ResultCode;
 use tonic::Status;
 
-use crate::adapter::{Calls, client, connect, ok, refused};
+use crate::calls::{Calls, client, connect, ok, refused};
 
 /// Everything survives the handler: it moves, and what may be lost is sent again.
 fn survivor(handlers: &[&TestHandler]) -> Config {

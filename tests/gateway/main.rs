@@ -3,6 +3,8 @@
 // Clippy knows tests by their attribute, not the functions that they share.
 #![allow(clippy::unwrap_used)]
 
+/// The calls of the adapter, as the tests make them.
+mod calls;
 /// A connection from its first callback to its last.
 mod lifecycle;
 /// Bytes in both directions.

@@ -6,7 +6,7 @@ use exproto_gateway::gateway::Drained;
 use exproto_tests::{Event, TestGateway, TestHandler, gateway::config, until, within};
 use tokio::net::TcpStream;
 
-use crate::adapter::{connect, ok};
+use crate::calls::{connect, ok};
 
 #[tokio::test]
 async fn a_drain_closes_every_connection_and_tells_every_handler() {

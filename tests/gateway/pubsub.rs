@@ -5,7 +5,7 @@ use std::{collections::HashSet, time::SystemTime};
 use exproto_tests::{Event, TestGateway, TestHandler, gateway::config};
 use proto::exproto::ResultCode;
 
-use crate::adapter::{Calls, client, ok, refused};
+use crate::calls::{Calls, client, ok, refused};
 
 #[tokio::test]
 async fn a_client_receives_its_own_messages_with_all_their_fields() {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use exproto_tests::{Event, TestGateway, TestHandler, gateway::config, until};
 
-use crate::adapter::{connect, ok};
+use crate::calls::{connect, ok};
 
 #[tokio::test]
 async fn a_device_that_says_nothing_is_closed() {
