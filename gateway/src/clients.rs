@@ -94,7 +94,7 @@ impl Clients {
             clientid: clientid.clone(),
             owner: handle.clone(),
         };
-        if let Some(older) = older {
+        if let Some(older) = older.filter(|older| older.id() != handle.id()) {
             older.end(CloseReason::Discarded);
             if timeout(TAKEOVER, older.ended()).await.is_err() {
                 tracing::error!(conn = %older.id(), "the older connection of a client does not end");

@@ -1,4 +1,4 @@
-//! One connection: one task that owns everything, and a [`Handle`] whose methods are the way to talk to it.
+//! One connection: one task that owns everything, and a [`Handle`](crate::connection::Handle) whose methods are the way to talk to it.
 //!
 //! `listen` gives it a socket; it tells the handler what happens there (`callbacks`), and does what the adapter asks.
 //! It never awaits the handler in its loop, knows no listener and no wire type of the adapter, and what must be
@@ -38,7 +38,7 @@ use std::{
 use http::HeaderMap;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    sync::{mpsc, oneshot},
+    sync::{Semaphore, mpsc, oneshot},
 };
 
 use self::{
@@ -95,6 +95,8 @@ pub struct Settings {
     pub counts: Arc<ListenerMetrics>,
     /// What is counted for the pod.
     pub metrics: Arc<Metrics>,
+    /// Sockets that wait for their device to close; the pod has so many places for them.
+    pub lingering: Arc<Semaphore>,
 }
 
 /// What is undone, by being dropped, once no more calls are taken.
@@ -112,6 +114,8 @@ pub struct Connection<Io> {
     guards: Vec<Guard>,
     /// The device may still send.
     reading: bool,
+    /// The socket takes nothing any more, for this reason.
+    broken: Option<CloseReason>,
     /// The connection ends for this reason as soon as the handler has been told all that it must be.
     ending: Option<CloseReason>,
 }
@@ -122,7 +126,8 @@ enum Event {
     Command(Box<Command>),
     Answered(Result<(), CloseReason>),
     HandlerLost,
-    Failed(io::Error),
+    WriteFailed(io::Error),
+    Broken(CloseReason),
     Received,
     Eof,
     Messages(queue::Ready),
@@ -156,6 +161,7 @@ impl<Io: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection<Io> {
             subscriptions: Subscriptions::default(),
             guards: Vec::new(),
             reading: true,
+            broken: None,
             ending: None,
             shared: shared.clone(),
         };
@@ -203,13 +209,15 @@ impl<Io: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection<Io> {
         if !self.outbox.is_empty()
             && let Poll::Ready(Err(error)) = self.poll_write(cx)
         {
-            return Poll::Ready(Event::Failed(error));
+            return Poll::Ready(Event::WriteFailed(error));
         }
-        if self.reading
-            && self.callbacks.room() > 0
-            && let Poll::Ready(event) = self.poll_read(cx)
-        {
-            return Poll::Ready(event);
+        if self.reading && self.callbacks.room() > 0 {
+            if let Poll::Ready(event) = self.poll_read(cx) {
+                return Poll::Ready(event);
+            }
+            if let Some(reason) = self.broken {
+                return Poll::Ready(Event::Broken(reason));
+            }
         }
         if self.ending.is_none()
             && let Poll::Ready(ready) = self.callbacks.poll_messages(cx)
@@ -248,7 +256,7 @@ impl<Io: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection<Io> {
                         self.callbacks.received(bytes);
                         Event::Received
                     }
-                    Err(error) => Event::Failed(error),
+                    Err(error) => Event::Broken(CloseReason::from(&error)),
                 },
             )
         })
@@ -264,7 +272,20 @@ impl<Io: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection<Io> {
                 Ok(()) => ControlFlow::Continue(()),
                 Err(reason) => ControlFlow::Break(reason),
             },
-            Event::Failed(error) => ControlFlow::Break(CloseReason::from(&error)),
+            // What the device said before it went can still be read.
+            Event::WriteFailed(error) => {
+                self.broken = Some(CloseReason::from(&error));
+                self.outbox.abandon(&self.shared.room);
+                if self.reading || self.ending.is_some() {
+                    ControlFlow::Continue(())
+                } else {
+                    self.end(CloseReason::from(&error))
+                }
+            }
+            Event::Broken(reason) => {
+                self.outbox.abandon(&self.shared.room);
+                self.end(reason)
+            }
             Event::Received => {
                 self.timers.heard(Instant::now());
                 ControlFlow::Continue(())
@@ -296,6 +317,11 @@ impl<Io: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection<Io> {
                 self.timers.heard(Instant::now());
                 ControlFlow::Continue(())
             }
+            // It waits for us.
+            Due::Silence if !self.callbacks.are_done() => {
+                self.timers.heard(Instant::now());
+                ControlFlow::Continue(())
+            }
             Due::Silence => ControlFlow::Break(CloseReason::IdleTimeout),
             Due::Keepalive => {
                 self.callbacks.timed_out();
@@ -310,8 +336,8 @@ impl<Io: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection<Io> {
     /// Nothing more is read, and once the handler has all that it must have, the connection closes. Until then calls
     /// are served: what a handler sends from inside its last callbacks still arrives.
     fn end(&mut self, reason: CloseReason) -> ControlFlow<CloseReason> {
-        if let Some(before) = self.ending {
-            return ControlFlow::Break(before);
+        if self.ending.is_some() {
+            return ControlFlow::Continue(());
         }
         if self.callbacks.nobody_cares() {
             return ControlFlow::Break(reason);
@@ -324,7 +350,7 @@ impl<Io: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection<Io> {
 
     fn on_command(&mut self, command: Command) -> ControlFlow<CloseReason> {
         match command {
-            Command::Send(bytes) => self.outbox.push(&bytes),
+            Command::Send(bytes) => self.outbox.push(&bytes, &self.shared.room),
             Command::Close { reply } => {
                 answer(reply, Ok(()));
                 return ControlFlow::Break(CloseReason::Normal);

@@ -16,10 +16,7 @@ use proto::exproto::{
     connection_unary_handler_server::{ConnectionUnaryHandler, ConnectionUnaryHandlerServer},
 };
 use tokio_util::sync::CancellationToken;
-use tonic::{
-    Request, Response, Status,
-    transport::{Server, server::TcpIncoming},
-};
+use tonic::{Request, Response, Status, transport::Server};
 
 use self::lines::{Room, Session};
 use crate::{Gateway, listen};
@@ -57,7 +54,7 @@ pub async fn run(arguments: Arguments, shutdown: impl Future<Output = ()>) -> an
             addresses.adapter,
         )?))
         .serve_with_incoming_shutdown(
-            TcpIncoming::from(handler).with_nodelay(Some(true)),
+            listen::incoming(handler, "demo handler"),
             end.clone().cancelled_owned(),
         );
     let serve = tokio::spawn(serve);

@@ -7,13 +7,14 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 use proto::exproto::connection_adapter_server::{ConnectionAdapterServer, SERVICE_NAME as ADAPTER};
 use tokio::{
     net::TcpListener,
-    time::{interval, timeout},
+    sync::Semaphore,
+    time::{Instant, interval, timeout},
 };
 use tokio_util::{
     sync::CancellationToken,
     task::{AbortOnDropHandle, TaskTracker},
 };
-use tonic::transport::{Server, server::TcpIncoming};
+use tonic::transport::Server;
 
 use crate::{
     adapter::Adapter,
@@ -37,6 +38,11 @@ const DRAIN_TICK: Duration = Duration::from_millis(50);
 /// Bytes of requests that one HTTP/2 connection of a handler may have on their way. Half of it over 256 is how many
 /// small requests `hyper` lets wait before it takes them for an attack: more than `max_concurrent_calls` can be.
 const ADAPTER_WINDOW: u32 = 16 * 1024 * 1024;
+/// How often a handler's connection is asked whether it is still there.
+const ADAPTER_PING: Duration = Duration::from_secs(60);
+/// Sockets of a pod that may wait for their device to close. More are closed at once, and what was sent last may be
+/// lost where the device has sent bytes that nobody read.
+const LINGERING: usize = 1024;
 /// Connections to the adapter and to the HTTP port that the kernel holds until they are accepted.
 const BACKLOG: u32 = 1024;
 
@@ -90,6 +96,7 @@ pub struct Gateway {
     connections: Connections,
     adapter: (TcpListener, Adapter),
     http: (TcpListener, Arc<Health>),
+    lingering: Arc<Semaphore>,
     addresses: Addresses,
 }
 
@@ -124,35 +131,20 @@ impl Gateway {
             adapter: address(&adapter_socket, "adapter.bind", config.adapter.bind)?,
             http: address(&http_socket, "http.bind", config.http.bind)?,
         };
+        let lingering = Arc::new(Semaphore::new(LINGERING));
+        let shared = Shared {
+            handlers: handlers.clone(),
+            broker: broker.clone(),
+            metrics: metrics.clone(),
+            lingering: lingering.clone(),
+        };
         let mut listeners = Vec::new();
         for listener in &config.listeners {
-            let what = format!("listener \"{}\"", listener.name);
-            let socket = bind(&what, listener.bind, listener.backlog)?;
-            addresses.listeners.insert(
-                listener.name.to_string(),
-                address(&socket, &what, listener.bind)?,
-            );
-            let counts = Arc::new(ListenerMetrics::default());
-            metrics.observe_listener(listener.name.as_str(), &counts);
-            let settings = Settings {
-                listener: listener.name.to_string(),
-                headers: headers(&config, listener, addresses.adapter),
-                limits: config.connection.clone(),
-                queue: queue::Limits {
-                    messages: config.connection.message_queue as usize,
-                    bytes: config.connection.message_queue_bytes.bytes(),
-                },
-                first_byte_timeout: listener.first_byte_timeout,
-                idle_timeout: listener.idle_timeout,
-                authentication_timeout: listener.authentication_timeout,
-                half_close: listener.half_close,
-                policy: policy(&config.handler),
-                handlers: handlers.clone(),
-                broker: broker.clone(),
-                counts,
-                metrics: metrics.clone(),
-            };
-            listeners.push(Listener::new(socket, listener, Arc::new(settings)));
+            let bound = bind_listener(&config, listener, addresses.adapter, &shared)?;
+            addresses
+                .listeners
+                .insert(listener.name.to_string(), bound.address);
+            listeners.push(bound.listener);
         }
 
         let adapter = Adapter {
@@ -171,6 +163,7 @@ impl Gateway {
             },
             adapter: (adapter_socket, adapter),
             http: (http_socket, Health::new(handlers, metrics)),
+            lingering,
             addresses,
             config,
         })
@@ -190,6 +183,7 @@ impl Gateway {
             connections,
             adapter,
             http: (http_socket, health),
+            lingering,
             addresses,
         } = self;
         let end = CancellationToken::new();
@@ -208,7 +202,7 @@ impl Gateway {
         stop.cancel();
         accepting.close();
         accepting.wait().await;
-        let drained = drain(&connections, &config.drain).await;
+        let drained = drain(&connections, &lingering, &config.drain).await;
         end.cancel();
         // Their last answers; whoever keeps a connection open does not keep the process.
         let _ = timeout(DRAIN_TICK * 20, async { tokio::join!(http, adapter) }).await;
@@ -229,6 +223,57 @@ fn address(socket: &TcpListener, what: &str, bind: Bind) -> Result<SocketAddr, E
         what: what.to_owned(),
         bind,
         source,
+    })
+}
+
+/// What all listeners share.
+struct Shared {
+    handlers: Handlers,
+    broker: Broker,
+    metrics: Arc<Metrics>,
+    lingering: Arc<Semaphore>,
+}
+
+struct Bound {
+    listener: Listener,
+    address: SocketAddr,
+}
+
+fn bind_listener(
+    config: &Config,
+    listener: &config::Listener,
+    adapter: SocketAddr,
+    shared: &Shared,
+) -> Result<Bound, Error> {
+    let what = format!("listener \"{}\"", listener.name);
+    let socket = bind(&what, listener.bind, listener.backlog)?;
+    let address = address(&socket, &what, listener.bind)?;
+    let counts = Arc::new(ListenerMetrics::default());
+    shared
+        .metrics
+        .observe_listener(listener.name.as_str(), &counts);
+    let settings = Settings {
+        listener: listener.name.to_string(),
+        headers: headers(config, listener, adapter),
+        limits: config.connection.clone(),
+        queue: queue::Limits {
+            messages: config.connection.message_queue as usize,
+            bytes: config.connection.message_queue_bytes.bytes(),
+        },
+        first_byte_timeout: listener.first_byte_timeout,
+        idle_timeout: listener.idle_timeout,
+        authentication_timeout: listener.authentication_timeout,
+        half_close: listener.half_close,
+        policy: policy(&config.handler),
+        handlers: shared.handlers.clone(),
+        broker: shared.broker.clone(),
+        counts,
+        metrics: shared.metrics.clone(),
+        lingering: shared.lingering.clone(),
+    };
+    Ok(Bound {
+        listener: Listener::new(socket, listener, Arc::new(settings)),
+        address,
     })
 }
 
@@ -271,7 +316,11 @@ fn headers(config: &Config, listener: &config::Listener, adapter: SocketAddr) ->
     let advertised = config.adapter.advertise(adapter, pod_ip);
     // A little longer than we wait, so that we say when time is up and not the handler's library.
     let told = config.handler.deadline + TOLD_LONGER;
-    let deadline = format!("{}m", told.as_millis());
+    // gRPC takes eight digits.
+    let deadline = match told.as_millis() {
+        millis if millis < 100_000_000 => format!("{millis}m"),
+        _ => format!("{}S", told.as_secs()),
+    };
     let agent = concat!("exproto-gateway/", env!("CARGO_PKG_VERSION"));
     let pairs: [(HeaderName, &str); 7] = [
         (header::TE, "trailers"),
@@ -330,14 +379,12 @@ fn serve_adapter(
     let serve = Server::builder()
         .max_concurrent_streams(Some(config.max_concurrent_calls))
         .initial_connection_window_size(ADAPTER_WINDOW)
+        .http2_keepalive_interval(Some(ADAPTER_PING))
         .add_service(service)
         .add_service(health)
         .add_service(reflection().build_v1()?)
         .add_service(reflection().build_v1alpha()?)
-        .serve_with_incoming_shutdown(
-            TcpIncoming::from(socket).with_nodelay(Some(true)),
-            end.cancelled_owned(),
-        );
+        .serve_with_incoming_shutdown(listen::incoming(socket, "adapter"), end.cancelled_owned());
     Ok(AbortOnDropHandle::new(tokio::spawn(async move {
         reporter
             .set_service_status(ADAPTER, tonic_health::ServingStatus::Serving)
@@ -349,13 +396,21 @@ fn serve_adapter(
 }
 
 /// Closes all connections at a limited rate, and waits until every handler knows.
-async fn drain(connections: &Connections, config: &config::Drain) -> Drained {
+async fn drain(
+    connections: &Connections,
+    lingering: &Semaphore,
+    config: &config::Drain,
+) -> Drained {
     connections.tasks.close();
+    let handles = connections.registry.snapshot();
+    // All of them must be told in time, and the last ones need some of it.
+    #[expect(clippy::cast_precision_loss, reason = "a rate need not be exact")]
+    let needed = handles.len() as f64 / (config.timeout.as_secs_f64() / 2.0);
+    let per_tick = f64::from(config.rate).max(needed) * DRAIN_TICK.as_secs_f64();
     let all = async {
         let mut ticks = interval(DRAIN_TICK);
-        let per_tick = f64::from(config.rate) * DRAIN_TICK.as_secs_f64();
         let mut due = 0.0;
-        for handle in connections.registry.snapshot() {
+        for handle in handles {
             while due < 1.0 {
                 ticks.tick().await;
                 due += per_tick;
@@ -365,14 +420,19 @@ async fn drain(connections: &Connections, config: &config::Drain) -> Drained {
         }
         connections.tasks.wait().await;
     };
-    if timeout(config.timeout, all).await.is_ok() {
-        tracing::info!("drained");
-        return Drained::All;
+    let started = Instant::now();
+    if timeout(config.timeout, all).await.is_err() {
+        let left = connections.tasks.len();
+        tracing::error!(
+            left,
+            "drain.timeout is over; the handler was not told the end of all connections"
+        );
+        return Drained::Left(left);
     }
-    let left = connections.tasks.len();
-    tracing::error!(
-        left,
-        "drain.timeout is over; the handler was not told the end of all connections"
-    );
-    Drained::Left(left)
+    // What was sent last is on its way to devices that still have to close.
+    let rest = config.timeout.saturating_sub(started.elapsed());
+    let places = u32::try_from(LINGERING).unwrap_or(u32::MAX);
+    let _ = timeout(rest, lingering.acquire_many(places)).await;
+    tracing::info!("drained");
+    Drained::All
 }

@@ -3,25 +3,21 @@
 /// TCP sockets: bind, accept, options.
 mod tcp;
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc};
 
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::Semaphore,
-    time::sleep,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-pub use self::tcp::bind as bind_tcp;
+pub use self::tcp::{bind as bind_tcp, incoming};
 use crate::{
     conn_id::ConnIds,
     connection::{Connection, Settings},
     registry::Registry,
     transport::{ConnInfo, Transport},
 };
-
-/// The pause after an accept that failed for want of files or memory: trying at once would fail as well.
-const OUT_OF_RESOURCES: Duration = Duration::from_millis(100);
 
 /// A bound listener. Nothing is accepted before [`Listener::serve`].
 pub struct Listener {
@@ -66,7 +62,7 @@ impl Listener {
             loop {
                 match self.socket.accept().await {
                     Ok((socket, peer)) => self.admit(socket, peer, &connections),
-                    Err(error) => self.failed(&error).await,
+                    Err(error) => tcp::failed(&self.settings.listener, &error).await,
                 }
             }
         };
@@ -97,23 +93,5 @@ impl Listener {
             connection.run(Box::new(registration)).await;
             drop((permit, open));
         });
-    }
-
-    /// A device that left before it was accepted costs nothing; anything else is ours, and passes.
-    async fn failed(&self, error: &io::Error) {
-        let listener = &*self.settings.listener;
-        if matches!(
-            error.kind(),
-            io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset
-        ) {
-            tracing::debug!(listener, %error, "the device left before it was accepted");
-        } else {
-            tracing::error!(
-                listener,
-                %error,
-                "cannot accept devices; check the process's limit of open files"
-            );
-            sleep(OUT_OF_RESOURCES).await;
-        }
     }
 }

@@ -7,6 +7,9 @@ use config::Config;
 use exproto_gateway::{Gateway, demo, gateway::Drained, telemetry};
 use tokio::signal::unix::{SignalKind, signal};
 
+/// Files that a gateway opens for anything but devices.
+const OTHER_FILES: u64 = 1000;
+
 /// Device sockets in, gRPC callbacks out.
 #[derive(Parser)]
 #[command(name = "exproto-gateway", version, about)]
@@ -57,10 +60,13 @@ fn main() -> ExitCode {
 
 /// What is wrong with the configuration is said in full, one line for each problem.
 fn load(file: &File) -> Result<Config, ExitCode> {
-    Config::load(&file.config, std::env::vars()).map_err(|error| {
+    let refuse = |error: &dyn std::error::Error| {
         eprintln!("{error}");
         ExitCode::from(2)
-    })
+    };
+    let config = Config::load(&file.config, std::env::vars()).map_err(|error| refuse(&error))?;
+    telemetry::filter(&config.log).map_err(|error| refuse(&error))?;
+    Ok(config)
 }
 
 fn serve(config: Config) -> ExitCode {
@@ -68,6 +74,7 @@ fn serve(config: Config) -> ExitCode {
         eprintln!("{error}");
         return ExitCode::from(2);
     }
+    allow_open_files(&config);
     block_on(async {
         let shutdown = interrupted()?;
         let drained = Gateway::bind(config)?.run(shutdown).await?;
@@ -81,13 +88,35 @@ fn block_on(work: impl Future<Output = anyhow::Result<()>>) -> ExitCode {
         .enable_all()
         .build()
         .map_err(anyhow::Error::from)
-        .and_then(|runtime| runtime.block_on(work));
+        .and_then(|runtime| {
+            let outcome = runtime.block_on(work);
+            // A name that is still being resolved does not hold the process.
+            runtime.shutdown_background();
+            outcome
+        });
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{error:#}");
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Every connection is an open file. Takes as many as the system allows, and says so where the configuration wants more.
+fn allow_open_files(config: &Config) {
+    let listeners = config.listeners.iter();
+    let connections: u64 = listeners
+        .map(|listener| u64::from(listener.max_connections.get()))
+        .sum();
+    match rlimit::increase_nofile_limit(u64::MAX) {
+        Ok(limit) if limit < connections + OTHER_FILES => tracing::warn!(
+            limit,
+            connections,
+            "fewer files may be open than max_connections of all listeners need; raise the limit (nofile) or lower max_connections"
+        ),
+        Ok(_) => {}
+        Err(error) => tracing::warn!(%error, "cannot raise the limit of open files"),
     }
 }
 

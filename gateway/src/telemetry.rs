@@ -15,13 +15,18 @@ pub struct Error {
     source: tracing_subscriber::filter::ParseError,
 }
 
-/// Starts logging for the whole process, to standard error.
-pub fn start(config: &Log) -> Result<(), Error> {
+/// What `log.level` lets through.
+pub fn filter(config: &Log) -> Result<EnvFilter, Error> {
     let level = config.level.as_str();
-    let filter = EnvFilter::try_new(level).map_err(|source| Error {
+    EnvFilter::try_new(level).map_err(|source| Error {
         level: level.to_owned(),
         source,
-    })?;
+    })
+}
+
+/// Starts logging for the whole process, to standard error.
+pub fn start(config: &Log) -> Result<(), Error> {
+    let filter = filter(config)?;
     let terminal = std::io::stderr().is_terminal();
     let log = fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match config.format {

@@ -113,7 +113,7 @@ async fn calls_that_wait_are_bounded() {
         }
     })
     .await;
-    refused(&busy, ResultCode::Unknown, "3 calls wait");
+    refused(&busy, ResultCode::Unknown, "wait on this connection");
 }
 
 #[tokio::test]

@@ -301,6 +301,24 @@ async fn with_rebind_messages_of_qos_1_are_sent_again_and_those_of_qos_0_are_not
 }
 
 #[tokio::test]
+async fn with_rebind_a_lost_message_of_qos_0_closes_nobody() {
+    let mut handler = TestHandler::start();
+    let mut config = config(&[&handler]);
+    config.handler.on_handler_loss = OnHandlerLoss::Rebind;
+    let gateway = TestGateway::with(config).await;
+    let (mut device, mut calls) = client(&gateway, &handler, "a").await;
+    ok(&calls.subscribe("t", 1).await);
+    handler.hold(true);
+    ok(&calls.publish("t", 0, "at most once").await);
+    let _held = handler.next().await;
+    handler.hold(false);
+    handler.restart().await;
+    handler.created().await;
+    device.send("alive").await;
+    assert_eq!(handler.received(5).await, b"alive");
+}
+
+#[tokio::test]
 async fn connections_stay_with_their_handler_and_move_only_when_it_is_lost() {
     const DEVICES: usize = 40;
     let (mut a, b) = (TestHandler::start(), TestHandler::start());

@@ -3,6 +3,8 @@
 use exproto_tests::{Device, Event, TestGateway, TestHandler, gateway::config};
 use proto::exproto::{Address, CloseSocketRequest, SendBytesRequest, SocketType};
 
+use crate::calls::{client, ok};
+
 #[tokio::test]
 async fn created_then_bytes_then_closed() {
     let handler = TestHandler::start();
@@ -219,6 +221,37 @@ async fn a_device_that_sends_and_leaves_is_heard_and_answered() {
     bytes.answer(Ok(()));
     assert_eq!(device.read_to_end().await, b"heard");
     assert_eq!(handler.closed().await, "tcp_closed");
+}
+
+#[tokio::test]
+async fn calls_for_a_device_that_left_at_once_still_count() {
+    let handler = TestHandler::start();
+    let gateway = TestGateway::start(&handler).await;
+    for leaves in ["close", "reset"] {
+        let (mut device, mut calls) = client(&gateway, &handler, "truck").await;
+        handler.hold(true);
+        device.send("pub").await;
+        let mut bytes = handler.next().await;
+        // The device has gone, and so would the first Send make known; publications go on.
+        if leaves == "reset" {
+            device.reset();
+        } else {
+            drop(device);
+        }
+        handler.hold(false);
+        for _ in 0..20 {
+            ok(&calls.send("+ok").await);
+            ok(&calls.publish("t", 1, "x").await);
+        }
+        bytes.answer(Ok(()));
+        let reason = handler.closed().await;
+        let expected: &[&str] = if leaves == "reset" {
+            &["econnreset", "epipe"]
+        } else {
+            &["tcp_closed"]
+        };
+        assert!(expected.contains(&reason.as_str()), "{leaves}: {reason}");
+    }
 }
 
 #[tokio::test]

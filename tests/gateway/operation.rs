@@ -62,6 +62,23 @@ async fn a_drain_delivers_what_was_read_and_serves_calls_until_then() {
 }
 
 #[tokio::test]
+async fn a_drain_is_as_fast_as_its_timeout_needs() {
+    const DEVICES: usize = 50;
+    let handler = TestHandler::start();
+    let mut config = config(&[&handler]);
+    // Alone, this rate would take 50 seconds.
+    config.drain.rate = 1;
+    config.drain.timeout = Duration::from_secs(4);
+    let gateway = TestGateway::with(config).await;
+    let mut devices = Vec::new();
+    for _ in 0..DEVICES {
+        devices.push(connect(&gateway, &handler).await.0);
+    }
+    // None of the devices answers the end; nobody waits for them once the handler knows.
+    assert_eq!(gateway.stop().await, Drained::All);
+}
+
+#[tokio::test]
 async fn a_drain_does_not_wait_for_ever() {
     let handler = TestHandler::start();
     let mut config = config(&[&handler]);

@@ -211,6 +211,25 @@ async fn a_call_that_a_goaway_excludes_is_repeated_and_the_endpoint_lives_on() {
 }
 
 #[tokio::test]
+async fn a_connection_that_breaks_off_ends_the_life_of_its_endpoint() {
+    let mut handler = PlainHandler::start(&[Act::Answer, Act::Answer, Act::Cut]).await;
+    let gateway = TestGateway::with(handler.config()).await;
+    let mut idle = connect(&gateway, &mut handler).await;
+    let mut busy = connect(&gateway, &mut handler).await;
+    // Cut without a word on one of two connections: the other one says nothing of what became of the process.
+    busy.send("x").await;
+    busy.closed().await;
+    idle.closed().await;
+    until("both ends to be counted", async || {
+        gateway
+            .metric("exproto_connections_closed_total{reason=\"handler_lost\"}")
+            .await
+            == 2
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_call_that_may_have_been_seen_is_not_repeated() {
     for act in [Act::Cut, Act::Unavailable] {
         let mut handler = PlainHandler::start(&[Act::Answer, act]).await;

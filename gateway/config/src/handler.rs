@@ -21,8 +21,9 @@ pub struct Handler {
     /// The gRPC service that the handler implements.
     pub service: HandlerService,
 
-    /// Where the handler's replicas listen: `http://host:port`, once each. A connection stays with
-    /// one replica while it lives.
+    /// Where the handler's replicas listen: `http://host:port`, once each, and each the address of
+    /// one process: behind a balancer, callbacks of a connection would go to different ones. A
+    /// connection stays with one replica while it lives.
     pub addresses: Vec<HandlerAddress>,
 
     /// How many HTTP/2 connections to keep to each replica. A replica is lost when one of them

@@ -44,7 +44,8 @@ pub struct Listener {
 
     /// What follows when a device has finished sending (TCP FIN). `false`: what was read is
     /// delivered to the handler, what `Send` accepted is written, and the connection is closed.
-    /// `true`: the handler may go on sending until it calls `Close` or the socket fails.
+    /// `true`: the handler may go on sending until it calls `Close` or the socket fails. (A device that is gone by
+    /// then is noticed when something is sent, or by `idle_timeout` or `StartTimer`.)
     pub half_close: bool,
 
     /// The mountpoint of this listener's clients. Unset: the gateway's `mountpoint`.

@@ -34,7 +34,7 @@ pub struct Drain {
     pub timeout: Duration,
 
     /// How many connections are closed per second, so that their devices do not all come back at
-    /// once.
+    /// once. More are where they would not all be closed in half of `timeout`.
     #[serde(with = "Count::<1, 1_000_000>")]
     pub rate: u32,
 }

@@ -15,7 +15,7 @@ fn code(error: &CallError) -> ResultCode {
         | CallError::Authenticating
         | CallError::Denied(_) => ResultCode::PermissionDeny,
         CallError::SlowConsumer(_)
-        | CallError::Busy(_)
+        | CallError::Busy { .. }
         | CallError::Limit(_)
         | CallError::Broker(_) => ResultCode::Unknown,
     }

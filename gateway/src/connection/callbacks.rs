@@ -225,7 +225,12 @@ impl Callbacks {
             Waiting::TimerTimeout => Event::TimerTimeout,
             Waiting::Bytes => {
                 let bytes = if self.inbox.len() > CHUNK {
-                    self.waiting.push_back(Waiting::Bytes);
+                    // The timer is the last thing that such a connection tells.
+                    if self.waiting.contains(&Waiting::TimerTimeout) {
+                        self.waiting.push_front(Waiting::Bytes);
+                    } else {
+                        self.waiting.push_back(Waiting::Bytes);
+                    }
                     self.inbox.split_to(CHUNK)
                 } else {
                     std::mem::take(&mut self.inbox)

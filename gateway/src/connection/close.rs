@@ -121,10 +121,10 @@ impl CloseReason {
             | Self::Discarded
             | Self::IdleTimeout
             | Self::KeepaliveTimeout
+            | Self::AuthenticationTimeout
             | Self::SlowConsumer
             | Self::Socket(_) => Blame::Device,
             Self::Normal
-            | Self::AuthenticationTimeout
             | Self::SlowHandler
             | Self::HandlerError
             | Self::HandlerTimeout

@@ -13,7 +13,7 @@ use tokio::{
 };
 
 use super::{
-    Blame, CloseReason, Connection,
+    Blame, CloseReason, Connection, Settings,
     handle::{Command, Shared},
     subscriptions::Subscriptions,
 };
@@ -34,19 +34,21 @@ impl<Io: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection<Io> {
             io,
             callbacks,
             shared,
+            mailbox,
+            outbox,
+            timers,
             ..
         } = self;
-        let lingering = async {
-            if reason.flushes() {
-                let _ = timeout(shared.settings.limits.flush_timeout, linger(io)).await;
-            }
-        };
-        let telling = async {
-            callbacks.finish(reason).await;
-            shared.settings.metrics.closed(reason);
-            log_close(&shared, reason);
-        };
-        tokio::join!(lingering, telling);
+        // The handler may take its time; none of this has to wait for it.
+        drop((mailbox, outbox, timers));
+        if reason.flushes() {
+            linger(io, &shared.settings);
+        } else {
+            drop(io);
+        }
+        callbacks.finish(reason).await;
+        shared.settings.metrics.closed(reason);
+        log_close(&shared, reason);
     }
 
     /// From here on every caller is told that the connection is gone.
@@ -57,7 +59,7 @@ impl<Io: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection<Io> {
             if let Command::Send(bytes) = *command
                 && reason.flushes()
             {
-                self.outbox.push(&bytes);
+                self.outbox.push(&bytes, &self.shared.room);
             }
         }
         self.subscriptions = Subscriptions::default();
@@ -79,19 +81,26 @@ impl<Io: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection<Io> {
 }
 
 /// Reads and throws away until the device has closed too: closing with unread bytes would make the kernel reset the
-/// connection, and the device lose what we have just sent.
-async fn linger(mut io: impl AsyncRead + Unpin) {
-    let mut waste = [0; 1024];
-    poll_fn(|cx| {
-        loop {
-            let mut chunk = ReadBuf::new(&mut waste);
-            match ready!(Pin::new(&mut io).poll_read(cx, &mut chunk)) {
-                Ok(()) if !chunk.filled().is_empty() => {}
-                _ => return Poll::Ready(()),
+/// connection, and the device lose what we have just sent. Nobody waits for it, and so many at a time do.
+fn linger(mut io: impl AsyncRead + Unpin + Send + 'static, settings: &Settings) {
+    let Ok(place) = settings.lingering.clone().try_acquire_owned() else {
+        return;
+    };
+    let limit = settings.limits.flush_timeout;
+    tokio::spawn(async move {
+        let mut waste = [0; 1024];
+        let closed = poll_fn(|cx| {
+            loop {
+                let mut chunk = ReadBuf::new(&mut waste);
+                match ready!(Pin::new(&mut io).poll_read(cx, &mut chunk)) {
+                    Ok(()) if !chunk.filled().is_empty() => {}
+                    _ => return Poll::Ready(()),
+                }
             }
-        }
-    })
-    .await;
+        });
+        let _ = timeout(limit, closed).await;
+        drop(place);
+    });
 }
 
 fn log_close(shared: &Shared, reason: CloseReason) {
@@ -99,7 +108,12 @@ fn log_close(shared: &Shared, reason: CloseReason) {
     let listener = &*shared.settings.listener;
     let client = shared.phase.client().ok();
     let clientid = client.map(|client| &*client.clientid).unwrap_or_default();
-    if reason.blame() == Blame::Handler && reason != CloseReason::Normal {
+    // A lost endpoint is said once by the endpoint, and not for each of its connections.
+    let said = matches!(
+        reason,
+        CloseReason::Normal | CloseReason::HandlerLost | CloseReason::HandlerUnavailable
+    );
+    if reason.blame() == Blame::Handler && !said {
         tracing::warn!(%conn, listener, %peer, clientid, %reason, "connection closed");
     } else {
         tracing::debug!(%conn, listener, %peer, clientid, %reason, "connection closed");

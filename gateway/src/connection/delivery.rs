@@ -77,6 +77,13 @@ pub(super) struct Delivered {
     pub(super) standing: Standing,
 }
 
+/// What follows when a call may have been seen, and nobody answers any more.
+enum AfterLoss {
+    Repeat,
+    Forget,
+    Close,
+}
+
 /// One callback on its way.
 pub(super) struct Delivery {
     shared: Arc<Shared>,
@@ -119,13 +126,14 @@ impl Delivery {
             {
                 Ok(()) => return Ok(()),
                 Err(Failure::Unreached { .. }) => {}
-                Err(Failure::Lost(_)) => {
-                    if !self.may_repeat() {
-                        return Err(CloseReason::HandlerLost);
+                Err(Failure::Lost(_)) => match self.after_loss() {
+                    AfterLoss::Repeat => {
+                        attempt += 1;
+                        frame = self.frame();
                     }
-                    attempt += 1;
-                    frame = self.frame();
-                }
+                    AfterLoss::Forget => return Ok(()),
+                    AfterLoss::Close => return Err(CloseReason::HandlerLost),
+                },
                 Err(Failure::Refused(_)) => return Err(CloseReason::HandlerError),
                 Err(Failure::TimedOut(_)) => return Err(CloseReason::HandlerTimeout),
             }
@@ -234,18 +242,22 @@ impl Delivery {
     }
 
     /// A call that may have been seen is made again only where the user allows it, or where the event is a message
-    /// that must arrive at least once. Messages of `QoS` 0 are then left out.
-    fn may_repeat(&mut self) -> bool {
+    /// that must arrive at least once. Messages of QoS 0 are then left out: they arrive at most once.
+    fn after_loss(&mut self) -> AfterLoss {
         let policy = &self.shared.settings.policy;
         if policy.retry_unacknowledged {
-            return true;
+            return AfterLoss::Repeat;
         }
         match &mut self.event {
             Event::Messages(messages) if policy.rebinds() => {
                 messages.retain(|message| message.qos != Qos::AtMostOnce);
-                !messages.is_empty()
+                if messages.is_empty() {
+                    AfterLoss::Forget
+                } else {
+                    AfterLoss::Repeat
+                }
             }
-            _ => false,
+            _ => AfterLoss::Close,
         }
     }
 
@@ -255,7 +267,7 @@ impl Delivery {
             .parked
             .store(!self.standing.met, Ordering::Relaxed);
         let (pause, until) = self.patience.next(&settings.policy);
-        if Instant::now() + pause >= until {
+        if Instant::now() + pause > until {
             return Err(CloseReason::HandlerUnavailable);
         }
         sleep(pause).await;
@@ -352,14 +364,13 @@ impl Patience {
 
     /// The next pause, and when to give up.
     fn next(&mut self, policy: &Policy) -> (Duration, Instant) {
-        let pause = match self.pause {
-            None => policy.backoff_min,
-            Some(last) => (last * 2).min(policy.backoff_max),
+        let until = self.until(policy);
+        // At once the first time: another lane may stand.
+        let Some(pause) = self.pause else {
+            self.pause = Some(policy.backoff_min);
+            return (Duration::ZERO, until);
         };
-        self.pause = Some(pause);
-        (
-            pause.mul_f64(0.5 + fastrand::f64() / 2.0),
-            self.until(policy),
-        )
+        self.pause = Some((pause * 2).min(policy.backoff_max));
+        (pause.mul_f64(0.5 + fastrand::f64() / 2.0), until)
     }
 }

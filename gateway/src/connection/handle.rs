@@ -4,7 +4,7 @@ use std::{
     fmt,
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicBool, AtomicU32, Ordering},
+        atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering},
     },
     task::Context,
     time::{Duration, Instant},
@@ -23,6 +23,9 @@ use crate::{
     conn_id::ConnId,
     transport::ConnInfo,
 };
+
+/// Calls that wait for room may bring so many times the bytes that the outbox holds.
+const WAITING_OUTBOXES: usize = 4;
 
 /// What the adapter may ask of a live connection.
 pub(super) enum Command {
@@ -88,9 +91,15 @@ pub enum CallError {
     SlowConsumer(Duration),
     /// Too many calls wait on one connection.
     #[error(
-        "{0} calls wait on this connection already, because the device reads slowly; send less, or wait for answers"
+        "{calls} calls with {bytes} bytes wait on this connection already, because the device reads slowly; \
+         send less, or wait for answers"
     )]
-    Busy(u32),
+    Busy {
+        /// Calls.
+        calls: u32,
+        /// Bytes that they bring.
+        bytes: usize,
+    },
     /// A limit of the connection is reached.
     #[error("{0}")]
     Limit(String),
@@ -116,7 +125,10 @@ pub(super) struct Shared {
     pub(super) parked: AtomicBool,
     mailbox: mpsc::Sender<Box<Command>>,
     waiting: AtomicU32,
+    waiting_bytes: AtomicUsize,
     asked: OnceLock<CloseReason>,
+    /// A reason that does not let the handler finish, and so goes before one that does.
+    urged: OnceLock<CloseReason>,
     waker: AtomicWaker,
 }
 
@@ -138,7 +150,9 @@ impl Shared {
             parked: AtomicBool::new(false),
             mailbox,
             waiting: AtomicU32::new(0),
+            waiting_bytes: AtomicUsize::new(0),
             asked: OnceLock::new(),
+            urged: OnceLock::new(),
             waker: AtomicWaker::new(),
         }
     }
@@ -146,7 +160,7 @@ impl Shared {
     /// The reason for which `Handle::end` wants the connection closed. Registers for a wake-up either way.
     pub(super) fn poll_asked(&self, cx: &Context<'_>) -> Option<CloseReason> {
         self.waker.register(cx.waker());
-        self.asked.get().copied()
+        self.urged.get().or(self.asked.get()).copied()
     }
 }
 
@@ -196,7 +210,7 @@ impl Handle {
             Ok(permit) => permit,
             Err(TryAcquireError::Closed) => return Err(CallError::Gone),
             Err(TryAcquireError::NoPermits) => {
-                let _turn = self.turn()?;
+                let _turn = self.turn(bytes.len())?;
                 let send_timeout = shared.settings.limits.send_timeout;
                 let Ok(permit) = timeout(send_timeout, shared.room.acquire_many(wanted)).await
                 else {
@@ -263,9 +277,15 @@ impl Handle {
         self.0.phase.client()
     }
 
-    /// Ends the connection from outside: kicked, discarded, draining. Never waits; the first reason counts.
+    /// Ends the connection from outside: kicked, discarded, draining. Never waits; the first reason counts, but one
+    /// that lets the handler finish gives way to one that does not.
     pub fn end(&self, reason: CloseReason) {
-        let _ = self.0.asked.set(reason);
+        let place = if reason.delivers_what_was_read() {
+            &self.0.asked
+        } else {
+            &self.0.urged
+        };
+        let _ = place.set(reason);
         self.wake();
     }
 
@@ -299,29 +319,44 @@ impl Handle {
             Ok(()) => Ok(()),
             Err(TrySendError::Closed(_)) => Err(CallError::Gone),
             Err(TrySendError::Full(command)) => {
-                let _turn = self.turn()?;
+                let _turn = self.turn(0)?;
                 let sent = self.0.mailbox.send(command).await;
                 sent.map_err(|_| CallError::Gone)
             }
         }
     }
 
-    /// A place among the calls that may wait on this connection.
-    fn turn(&self) -> Result<Turn<'_>, CallError> {
-        let limit = self.0.settings.limits.max_waiting_calls;
-        let turn = Turn(&self.0.waiting);
-        if self.0.waiting.fetch_add(1, Ordering::Relaxed) >= limit {
-            return Err(CallError::Busy(limit));
+    /// A place among the calls that may wait on this connection, for one that brings so many bytes. A call that waits
+    /// alone may bring any number.
+    fn turn(&self, bytes: usize) -> Result<Turn<'_>, CallError> {
+        let shared = &*self.0;
+        let limits = &shared.settings.limits;
+        let turn = Turn { shared, bytes };
+        let calls = shared.waiting.fetch_add(1, Ordering::Relaxed);
+        let before = shared.waiting_bytes.fetch_add(bytes, Ordering::Relaxed);
+        let most = limits.outbox_limit.bytes().saturating_mul(WAITING_OUTBOXES);
+        if calls >= limits.max_waiting_calls || (calls > 0 && before + bytes > most) {
+            return Err(CallError::Busy {
+                calls,
+                bytes: before,
+            });
         }
         Ok(turn)
     }
 }
 
 /// Gives the place back.
-struct Turn<'a>(&'a AtomicU32);
+struct Turn<'a> {
+    shared: &'a Shared,
+    bytes: usize,
+}
 
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.shared.waiting.fetch_sub(1, Ordering::Relaxed);
+        let bytes = self.bytes;
+        self.shared
+            .waiting_bytes
+            .fetch_sub(bytes, Ordering::Relaxed);
     }
 }

@@ -23,6 +23,7 @@ pub(super) struct Outbox {
     unflushed: bool,
     /// Since when the socket has taken nothing although bytes wait.
     stalled: Option<Instant>,
+    abandoned: bool,
 }
 
 impl Outbox {
@@ -33,6 +34,7 @@ impl Outbox {
             held: 0,
             unflushed: false,
             stalled: None,
+            abandoned: false,
         }
     }
 
@@ -41,10 +43,24 @@ impl Outbox {
         u32::try_from(length.min(limit)).expect("the configuration keeps the limit below 4 GiB")
     }
 
-    /// Appends what a Send brought, with the permits it took.
-    pub(super) fn push(&mut self, bytes: &Bytes) {
-        self.held += bytes.len().min(self.limit);
-        self.bytes.extend_from_slice(bytes);
+    /// Appends what a Send brought, with the permits it took. Once abandoned, gives them back at once.
+    pub(super) fn push(&mut self, bytes: &Bytes, room: &Semaphore) {
+        let permits = bytes.len().min(self.limit);
+        if self.abandoned {
+            room.add_permits(permits);
+        } else {
+            self.held += permits;
+            self.bytes.extend_from_slice(bytes);
+        }
+    }
+
+    /// The socket takes nothing any more: what waits and what comes is dropped.
+    pub(super) fn abandon(&mut self, room: &Semaphore) {
+        room.add_permits(std::mem::take(&mut self.held));
+        self.bytes = BytesMut::new();
+        self.unflushed = false;
+        self.stalled = None;
+        self.abandoned = true;
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -121,7 +137,7 @@ mod tests {
             .await
             .unwrap()
             .forget();
-        outbox.push(&big);
+        outbox.push(&big, &room);
         assert_eq!(room.available_permits(), 0);
         let (mut ours, mut theirs) = tokio::io::duplex(64);
         let reader = tokio::spawn(async move {
@@ -141,11 +157,24 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_a_dead_socket_did_not_take_gives_its_room_back() {
+        let room = Semaphore::new(100);
+        let mut outbox = Outbox::new(100);
+        room.acquire_many(50).await.unwrap().forget();
+        outbox.push(&Bytes::from(vec![7; 50]), &room);
+        outbox.abandon(&room);
+        room.acquire_many(20).await.unwrap().forget();
+        outbox.push(&Bytes::from(vec![7; 20]), &room);
+        assert!(outbox.is_empty());
+        assert_eq!(room.available_permits(), 100);
+    }
+
+    #[tokio::test]
     async fn a_socket_that_takes_nothing_is_noticed() {
         let room = Semaphore::new(100);
         let mut outbox = Outbox::new(100);
         room.acquire_many(50).await.unwrap().forget();
-        outbox.push(&Bytes::from(vec![7; 50]));
+        outbox.push(&Bytes::from(vec![7; 50]), &room);
         let (mut ours, _theirs) = tokio::io::duplex(10);
         let mut written = 0;
         let step = poll_fn(|cx| {

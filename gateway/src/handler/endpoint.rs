@@ -10,11 +10,12 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
 use config::HandlerAddress;
+use futures_util::FutureExt as _;
 use h2::client::SendRequest;
 use http::{HeaderMap, Uri};
 use parking_lot::{Mutex, RwLock};
@@ -28,6 +29,9 @@ use super::{
 
 /// HTTP/2 has 2^30 calls in a connection. Lanes are replaced long before, and not all at the same time.
 const CALLS_OF_A_LANE: u64 = 1 << 28;
+
+/// A connection that ends sooner than this counts as a failed try.
+const SHORT_LIVED: Duration = Duration::from_secs(1);
 
 /// How endpoints are connected to.
 #[derive(Clone, Debug)]
@@ -67,8 +71,17 @@ struct Slot {
     send: RwLock<Option<SendRequest<Bytes>>>,
     /// Calls made on it.
     calls: AtomicU64,
+    /// Which connection this is; each new one counts up.
+    number: AtomicU64,
     /// The lane takes no more calls, or soon will not, and is to be replaced.
     due: Notify,
+}
+
+/// A lane that takes a call.
+struct Pick {
+    index: usize,
+    number: u64,
+    send: SendRequest<Bytes>,
 }
 
 #[derive(Default)]
@@ -108,7 +121,12 @@ impl Life {
     ) -> Result<(), Failure> {
         let endpoint = &self.endpoint;
         let lane = endpoint.lane(key).filter(|_| !self.is_lost());
-        let Some((index, send)) = lane else {
+        let Some(Pick {
+            index,
+            number,
+            send,
+        }) = lane
+        else {
             return Err(Failure::Unreached {
                 cause: "no connection stands".to_owned(),
                 closing: false,
@@ -120,7 +138,7 @@ impl Life {
             .await
             .unwrap_or(Err(Failure::TimedOut(deadline)));
         if matches!(outcome, Err(Failure::Unreached { closing: true, .. })) {
-            endpoint.lanes[index].due.notify_one();
+            endpoint.replace(index, number);
         }
         outcome
     }
@@ -173,30 +191,45 @@ impl Endpoint {
     }
 
     /// The lane of `key`, or the next one that stands.
-    fn lane(&self, key: u64) -> Option<(usize, SendRequest<Bytes>)> {
+    fn lane(&self, key: u64) -> Option<Pick> {
         let count = self.lanes.len();
         let first = usize::try_from(key % count as u64).unwrap_or_default();
-        let (index, send) = (first..first + count).find_map(|index| {
+        let pick = (first..first + count).find_map(|index| {
             let index = index % count;
-            Some((index, self.lanes[index].send.read().clone()?))
+            let send = self.lanes[index].send.read().clone()?;
+            let number = self.lanes[index].number.load(Ordering::Acquire);
+            Some(Pick {
+                index,
+                number,
+                send,
+            })
         })?;
+        let calls = self.lanes[pick.index].calls.fetch_add(1, Ordering::Relaxed);
+        if calls == CALLS_OF_A_LANE + (CALLS_OF_A_LANE / count as u64) * pick.index as u64 {
+            self.replace(pick.index, pick.number);
+        }
+        Some(pick)
+    }
+
+    /// The lane takes no more calls, unless it has been replaced already.
+    fn replace(&self, index: usize, number: u64) {
         let slot = &self.lanes[index];
-        let calls = slot.calls.fetch_add(1, Ordering::Relaxed);
-        if calls == CALLS_OF_A_LANE + (CALLS_OF_A_LANE / count as u64) * index as u64 {
+        if slot.number.load(Ordering::Acquire) == number {
             slot.due.notify_one();
         }
-        Some((index, send))
     }
 
     /// Keeps one lane up until the endpoint is stopped.
     async fn keep(self: Arc<Self>, index: usize) {
         let mut opened = None;
-        let mut replaces = None;
+        let mut replaces: Option<Arc<Life>> = None;
+        let mut pause = self.settings.backoff_min;
         loop {
             let lane = match opened.take() {
                 Some(lane) => lane,
                 None => self.connect().await,
             };
+            let since = Instant::now();
             let life = self.up(index, lane.send, replaces.take().as_ref());
             let mut ended = lane.ended;
             loop {
@@ -209,6 +242,9 @@ impl Endpoint {
                     // The new one first, so that the life goes on; the old one ends once its calls are answered.
                     () = self.lanes[index].due.notified() => {
                         *self.lanes[index].send.write() = None;
+                        if since.elapsed() < SHORT_LIVED {
+                            time::sleep(jittered(pause)).await;
+                        }
                         if let Ok(lane) = self.open().await {
                             opened = Some(lane);
                             replaces = Some(life);
@@ -217,8 +253,14 @@ impl Endpoint {
                     }
                 }
             }
+            // A server that takes connections and ends them at once is not tried any faster than one that takes none.
+            pause = if since.elapsed() < SHORT_LIVED {
+                (pause * 2).min(self.settings.backoff_max)
+            } else {
+                self.settings.backoff_min
+            };
             if opened.is_none() {
-                time::sleep(jittered(self.settings.backoff_min)).await;
+                time::sleep(jittered(pause)).await;
             }
         }
     }
@@ -248,8 +290,12 @@ impl Endpoint {
         replaces: Option<&Arc<Life>>,
     ) -> Arc<Life> {
         let mut state = self.state.lock();
-        *self.lanes[index].send.write() = Some(send);
-        self.lanes[index].calls.store(0, Ordering::Relaxed);
+        let slot = &self.lanes[index];
+        *slot.send.write() = Some(send);
+        slot.calls.store(0, Ordering::Relaxed);
+        slot.number.fetch_add(1, Ordering::AcqRel);
+        // What was said of the lane before.
+        let _ = slot.due.notified().now_or_never();
         let goes_on = match (replaces, &state.life) {
             (Some(old), Some(current)) => Arc::ptr_eq(old, current),
             _ => false,
@@ -283,14 +329,15 @@ impl Endpoint {
         {
             return;
         }
-        *self.lanes[index].send.write() = None;
+        let send = self.lanes[index].send.write().take();
         state.standing -= 1;
-        if outcome.is_ok() && state.standing > 0 {
-            return;
-        }
         let cause = match outcome {
-            Ok(()) => "it closed its connections".to_owned(),
             Err(error) => error.to_string(),
+            Ok(()) if send.is_some_and(|send| !lane::was_told_to_go(send)) => {
+                "a connection broke".to_owned()
+            }
+            Ok(()) if state.standing == 0 => "it closed its connections".to_owned(),
+            Ok(()) => return,
         };
         tracing::warn!(endpoint = %self.address, cause, "handler endpoint is lost");
         state.trouble = Some(format!("{}: lost: {cause}", self.address));

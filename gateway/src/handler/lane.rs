@@ -3,7 +3,11 @@
 //! Spoken on `h2` itself rather than through a general gRPC client: only so can a call that never reached the handler
 //! be told from one that may have, and a callback costs no task and no queue of its own.
 
-use std::{io, time::Duration};
+use std::{
+    io,
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use config::HandlerAddress;
@@ -126,6 +130,14 @@ fn watch_for_a_vanished_host(tcp: &TcpStream) -> io::Result<()> {
     #[cfg(target_os = "linux")]
     socket.set_tcp_user_timeout(Some(GIVE_UP_AFTER))?;
     Ok(())
+}
+
+/// Whether a connection that has ended was ended by a GOAWAY, and not by a handler that broke off.
+pub(super) fn was_told_to_go(mut send: SendRequest<Bytes>) -> bool {
+    match send.poll_ready(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(Err(error)) => error.is_go_away() && error.is_remote(),
+        _ => false,
+    }
 }
 
 /// One unary call whose answer holds nothing.

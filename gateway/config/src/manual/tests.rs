@@ -82,7 +82,7 @@ fn choices_and_bounds_are_named() {
     for line in [
         "  # The gRPC service that the handler implements.\n  # - ConnectionUnaryHandler: ",
         "  # - rebind: They go to another replica, which is told `OnSocketCreated` first, with\n  #   ",
-        "  # How many HTTP/2 connections to keep to each replica. From 1 to 64.\n",
+        "(a limit on their age) is not taken for lost. From 1 to 64.\n  connections_per_endpoint: 2\n",
         "From 1KiB to\n  # 960KiB.\n  max_payload: 512KiB\n",
     ] {
         assert!(text.contains(line), "{line}");
