@@ -102,6 +102,9 @@ const CODES: [ResultCode; 6] = [
     ResultCode::PermissionDeny,
 ];
 
+/// Shows each series of an instrument: what it counted, and its labels.
+type Read = fn(&Metrics, &mut dyn FnMut(&AtomicU64, &[KeyValue]));
+
 /// What is counted for a pod.
 pub struct Metrics {
     closed: [AtomicU64; CloseReason::ALL.len()],
@@ -205,90 +208,78 @@ impl Metrics {
     }
 
     fn observe_pod(self: &Arc<Self>) {
-        let meter = self.meter();
-        let counted = Arc::downgrade(self);
-        let _ = meter
-            .u64_observable_counter("exproto_connections_closed")
-            .with_description("Connections that ended, by reason.")
-            .with_callback(move |counter| {
-                let Some(counted) = counted.upgrade() else {
-                    return;
-                };
+        self.counter(
+            "exproto_connections_closed",
+            "Connections that ended, by reason.",
+            |counted, show| {
                 for (reason, count) in CloseReason::ALL.iter().zip(&counted.closed) {
-                    counter.observe(
-                        count.load(Relaxed),
-                        &[KeyValue::new("reason", reason.as_str())],
-                    );
+                    show(count, &[KeyValue::new("reason", reason.as_str())]);
                 }
-            })
-            .build();
-        let counted = Arc::downgrade(self);
-        let _ = meter
-            .u64_observable_counter("exproto_closes_untold")
-            .with_description(
-                "Connections whose OnSocketClosed no handler answered, by what went wrong.",
-            )
-            .with_callback(move |counter| {
-                let Some(counted) = counted.upgrade() else {
-                    return;
-                };
+            },
+        );
+        self.counter(
+            "exproto_closes_untold",
+            "Connections whose OnSocketClosed no handler answered, by what went wrong.",
+            |counted, show| {
                 for (reason, count) in CloseReason::ALL.iter().zip(&counted.untold) {
                     if count.load(Relaxed) > 0 {
-                        counter.observe(
-                            count.load(Relaxed),
-                            &[KeyValue::new("reason", reason.as_str())],
-                        );
+                        show(count, &[KeyValue::new("reason", reason.as_str())]);
                     }
                 }
-            })
-            .build();
-        let counted = Arc::downgrade(self);
-        let _ = meter
-            .u64_observable_counter("exproto_callbacks")
-            .with_description("Attempts to call the handler, by method and outcome.")
-            .with_callback(move |counter| {
-                let Some(counted) = counted.upgrade() else {
-                    return;
-                };
+            },
+        );
+        self.counter(
+            "exproto_callbacks",
+            "Attempts to call the handler, by method and outcome.",
+            |counted, show| {
                 for (method, counts) in Method::ALL.iter().zip(&counted.callbacks) {
+                    let method = KeyValue::new("method", method.as_str());
                     for (outcome, count) in Outcome::ALL.iter().zip(counts) {
-                        let labels = [
-                            KeyValue::new("method", method.as_str()),
-                            KeyValue::new("outcome", outcome.as_str()),
-                        ];
-                        counter.observe(count.load(Relaxed), &labels);
+                        let outcome = KeyValue::new("outcome", outcome.as_str());
+                        show(count, &[method.clone(), outcome]);
                     }
                 }
-            })
-            .build();
-        let counted = Arc::downgrade(self);
-        let _ = meter
-            .u64_observable_counter("exproto_adapter_calls")
-            .with_description("Adapter calls answered, by method and result code.")
-            .with_callback(move |counter| {
-                let Some(counted) = counted.upgrade() else {
-                    return;
-                };
+            },
+        );
+        self.counter(
+            "exproto_adapter_calls",
+            "Adapter calls answered, by method and result code.",
+            |counted, show| {
                 for (method, counts) in ADAPTER_METHODS.iter().zip(&counted.adapter_calls) {
+                    let method = KeyValue::new("method", *method);
                     for (code, count) in CODES.iter().zip(counts) {
-                        let labels = [
-                            KeyValue::new("method", *method),
-                            KeyValue::new("code", code.as_str_name()),
-                        ];
-                        counter.observe(count.load(Relaxed), &labels);
+                        let code = KeyValue::new("code", code.as_str_name());
+                        show(count, &[method.clone(), code]);
                     }
                 }
-            })
-            .build();
+            },
+        );
         let counted = Arc::downgrade(self);
-        let _ = meter
+        let _ = self
+            .meter()
             .i64_observable_gauge("exproto_callbacks_parked")
             .with_description("Callbacks that wait because no handler endpoint is ready.")
             .with_callback(move |gauge| {
-                let Some(counted) = counted.upgrade() else {
-                    return;
-                };
-                gauge.observe(counted.parked.load(Relaxed), &[]);
+                if let Some(counted) = counted.upgrade() {
+                    gauge.observe(counted.parked.load(Relaxed), &[]);
+                }
+            })
+            .build();
+    }
+
+    /// A counter whose series `read` shows, one by one.
+    fn counter(self: &Arc<Self>, name: &'static str, what: &'static str, read: Read) {
+        let counted = Arc::downgrade(self);
+        let _ = self
+            .meter()
+            .u64_observable_counter(name)
+            .with_description(what)
+            .with_callback(move |counter| {
+                if let Some(counted) = counted.upgrade() {
+                    read(&counted, &mut |count, labels| {
+                        counter.observe(count.load(Relaxed), labels);
+                    });
+                }
             })
             .build();
     }
