@@ -44,7 +44,7 @@ const ADAPTER_PING: Duration = Duration::from_secs(60);
 /// lost where the device has sent bytes that nobody read.
 const LINGERING: usize = 1024;
 /// Connections to the adapter and to the HTTP port that the kernel holds until they are accepted.
-const BACKLOG: u32 = 1024;
+const BACKLOG: u32 = 4096;
 
 /// Why a gateway did not start.
 #[derive(Debug, thiserror::Error)]
@@ -322,7 +322,7 @@ fn headers(config: &Config, listener: &config::Listener, adapter: SocketAddr) ->
         _ => format!("{}S", told.as_secs()),
     };
     let agent = concat!("exproto-gateway/", env!("CARGO_PKG_VERSION"));
-    let pairs: [(HeaderName, &str); 7] = [
+    let pairs: [(HeaderName, &str); 6] = [
         (header::TE, "trailers"),
         (header::CONTENT_TYPE, "application/grpc"),
         (header::USER_AGENT, agent),
@@ -335,10 +335,6 @@ fn headers(config: &Config, listener: &config::Listener, adapter: SocketAddr) ->
             HeaderName::from_static("exproto-transport"),
             Transport::Tcp.as_str(),
         ),
-        (
-            HeaderName::from_static("exproto-adapter-address"),
-            &advertised,
-        ),
     ];
     // Room for what each callback adds.
     let mut headers = HeaderMap::with_capacity(16);
@@ -346,6 +342,11 @@ fn headers(config: &Config, listener: &config::Listener, adapter: SocketAddr) ->
         if let Ok(value) = HeaderValue::from_str(value) {
             headers.insert(name, value);
         }
+    }
+    if let Some(address) = advertised
+        && let Ok(address) = HeaderValue::from_str(&address)
+    {
+        headers.insert(HeaderName::from_static("exproto-adapter-address"), address);
     }
     headers
 }

@@ -182,7 +182,7 @@ async fn a_clientid_cannot_reach_out_of_its_mountpoint() {
 async fn a_device_that_nobody_authenticates_in_time_is_closed() {
     let handler = TestHandler::start();
     let mut config = config(&[&handler]);
-    config.listeners[0].authentication_timeout = Some(Duration::from_secs(1));
+    config.listeners[0].authentication_timeout = Some(Duration::from_secs(2));
     let gateway = TestGateway::with(config).await;
     let mut stranger = gateway.device().await;
     handler.created().await;

@@ -127,7 +127,7 @@ async fn an_error_to_any_callback_closes_the_connection() {
 async fn a_handler_that_hangs_is_given_its_deadline() {
     let handler = TestHandler::start();
     let mut config = config(&[&handler]);
-    config.handler.deadline = Duration::from_millis(300);
+    config.handler.deadline = Duration::from_secs(2);
     let gateway = TestGateway::with(config).await;
     let (mut device, _) = connect(&gateway, &handler).await;
     handler.hold(true);

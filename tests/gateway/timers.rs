@@ -21,7 +21,7 @@ async fn a_device_that_says_nothing_is_closed() {
 async fn after_its_first_byte_a_device_may_be_silent_by_default() {
     let handler = TestHandler::start();
     let mut config = config(&[&handler]);
-    config.listeners[0].first_byte_timeout = Some(Duration::from_secs(1));
+    config.listeners[0].first_byte_timeout = Some(Duration::from_secs(2));
     let gateway = TestGateway::with(config).await;
     let (mut talker, mut calls) = connect(&gateway, &handler).await;
     talker.send("x").await;
@@ -40,7 +40,7 @@ async fn after_its_first_byte_a_device_may_be_silent_by_default() {
 async fn with_an_idle_timeout_a_device_must_go_on_talking() {
     let handler = TestHandler::start();
     let mut config = config(&[&handler]);
-    config.listeners[0].idle_timeout = Some(Duration::from_millis(200));
+    config.listeners[0].idle_timeout = Some(Duration::from_secs(1));
     let gateway = TestGateway::with(config).await;
     let (mut device, _) = connect(&gateway, &handler).await;
     device.send("x").await;
@@ -69,7 +69,7 @@ async fn the_keepalive_is_told_first_and_what_is_sent_then_arrives() {
 async fn start_timer_replaces_the_idle_timer() {
     let handler = TestHandler::start();
     let mut config = config(&[&handler]);
-    config.listeners[0].first_byte_timeout = Some(Duration::from_secs(1));
+    config.listeners[0].first_byte_timeout = Some(Duration::from_millis(1400));
     let gateway = TestGateway::with(config).await;
     let (mut device, mut calls) = connect(&gateway, &handler).await;
     ok(&calls.start_timer(0, 1).await);
@@ -82,7 +82,7 @@ async fn start_timer_replaces_the_idle_timer() {
 async fn a_device_is_not_silent_while_nobody_listens_to_it() {
     let handler = TestHandler::start();
     let mut config = config(&[&handler]);
-    config.listeners[0].idle_timeout = Some(Duration::from_millis(300));
+    config.listeners[0].idle_timeout = Some(Duration::from_secs(1));
     config.connection.inbound_limit = config::ByteSize::kib(4);
     let gateway = TestGateway::with(config).await;
     let (mut device, _) = connect(&gateway, &handler).await;

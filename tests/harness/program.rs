@@ -18,7 +18,9 @@ pub fn gateway() -> &'static PathBuf {
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let mut build = Command::new(cargo);
         build
-            .args(["build", "-p", "exproto-gateway", "--bin", "exproto-gateway"])
+            // All of it, as `cargo test --workspace` does: a part alone would need other features of what both use,
+            // and so all of that once more.
+            .args(["build", "--workspace", "--all-targets"])
             .args(["--message-format", "json"])
             .current_dir(env!("CARGO_MANIFEST_DIR"))
             .stderr(Stdio::inherit());
@@ -38,6 +40,7 @@ pub fn gateway() -> &'static PathBuf {
         messages
             .lines()
             .filter_map(|line| line.split_once("\"executable\":\"")?.1.split_once('"'))
+            .filter(|(path, _)| path.ends_with("/exproto-gateway"))
             .map(|(path, _)| PathBuf::from(path))
             .next_back()
             .expect("cargo names the program")

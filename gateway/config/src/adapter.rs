@@ -21,7 +21,7 @@ pub struct Adapter {
 
     /// The address under which handlers reach this pod's adapter, as host:port; they are told it in
     /// `exproto-adapter-address`. Unset: `bind`; when that is every address of the machine, `$POD_IP`
-    /// with the port of `bind`.
+    /// with the port of `bind`, or nothing where that is unset as well.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(example = "gateway-0.example.net:9100")]
     pub advertised_address: Option<HostPort>,
@@ -48,15 +48,17 @@ impl Default for Adapter {
 }
 
 impl Adapter {
-    /// What handlers are told, given what was bound and the pod's own address if that is known.
+    /// What handlers are told, given what was bound and the pod's own address if that is known. `None` where nothing
+    /// useful can be told.
     #[must_use]
-    pub fn advertise(&self, bound: SocketAddr, pod_ip: Option<IpAddr>) -> String {
+    pub fn advertise(&self, bound: SocketAddr, pod_ip: Option<IpAddr>) -> Option<String> {
         if let Some(address) = &self.advertised_address {
-            return address.to_string();
+            return Some(address.to_string());
         }
-        match pod_ip {
-            Some(ip) if Bind(bound).is_wildcard() => SocketAddr::new(ip, bound.port()).to_string(),
-            _ => bound.to_string(),
+        if Bind(bound).is_wildcard() {
+            pod_ip.map(|ip| SocketAddr::new(ip, bound.port()).to_string())
+        } else {
+            Some(bound.to_string())
         }
     }
 }
@@ -65,16 +67,20 @@ impl Adapter {
 mod tests {
     use super::*;
 
+    fn told(adapter: &Adapter, bound: SocketAddr, pod_ip: Option<IpAddr>) -> String {
+        adapter.advertise(bound, pod_ip).unwrap()
+    }
+
     #[test]
     fn handlers_are_told_the_most_exact_address_there_is() {
         let pod_ip = Some([10, 0, 0, 7].into());
         let everywhere = ([0, 0, 0, 0], 9100).into();
         let here = ([10, 0, 0, 9], 9100).into();
         let mut adapter = Adapter::default();
-        assert_eq!(adapter.advertise(here, pod_ip), "10.0.0.9:9100");
-        assert_eq!(adapter.advertise(everywhere, pod_ip), "10.0.0.7:9100");
-        assert_eq!(adapter.advertise(everywhere, None), "0.0.0.0:9100");
+        assert_eq!(told(&adapter, here, pod_ip), "10.0.0.9:9100");
+        assert_eq!(told(&adapter, everywhere, pod_ip), "10.0.0.7:9100");
+        assert_eq!(adapter.advertise(everywhere, None), None);
         adapter.advertised_address = Some("gateway.example.net:80".parse().unwrap());
-        assert_eq!(adapter.advertise(here, pod_ip), "gateway.example.net:80");
+        assert_eq!(told(&adapter, here, pod_ip), "gateway.example.net:80");
     }
 }

@@ -74,7 +74,7 @@ impl Default for Listener {
             authentication_timeout: None,
             half_close: false,
             mountpoint: None,
-            backlog: 1024,
+            backlog: 4096,
             nodelay: true,
         }
     }
