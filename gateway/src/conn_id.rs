@@ -66,7 +66,7 @@ pub struct Forged;
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
     /// The file could not be read.
-    #[error("cluster.key_file: cannot read {path}: {source}")]
+    #[error("cluster.key_file: cannot read {path}")]
     Unreadable {
         /// The file.
         path: PathBuf,

@@ -314,12 +314,12 @@ impl<Io: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection<Io> {
         match due {
             // The device may well have spoken: it is we who do not listen.
             Due::Silence | Due::Keepalive if paused => {
-                self.timers.heard(Instant::now());
+                self.timers.put_off(Instant::now());
                 ControlFlow::Continue(())
             }
             // It waits for us.
             Due::Silence if !self.callbacks.are_done() => {
-                self.timers.heard(Instant::now());
+                self.timers.put_off(Instant::now());
                 ControlFlow::Continue(())
             }
             Due::Silence => ControlFlow::Break(CloseReason::IdleTimeout),

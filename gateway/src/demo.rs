@@ -8,7 +8,7 @@ mod lines;
 use std::{collections::HashMap, future::Future, net::SocketAddr, sync::Arc};
 
 use anyhow::Context as _;
-use config::{Bind, Config};
+use config::{Bind, Config, Log};
 use parking_lot::Mutex;
 use proto::exproto::{
     EmptySuccess, ReceivedBytesRequest, ReceivedMessagesRequest, SocketClosedRequest,
@@ -63,6 +63,15 @@ pub async fn run(arguments: Arguments, shutdown: impl Future<Output = ()>) -> an
     end.cancel();
     serve.await??;
     Ok(())
+}
+
+/// Only trouble is logged: the rest is said in the banner.
+#[must_use]
+pub fn log() -> Log {
+    Log {
+        level: "warn".parse().unwrap_or_default(),
+        ..Log::default()
+    }
 }
 
 fn config(arguments: &Arguments, handler: SocketAddr) -> anyhow::Result<Config> {

@@ -5,11 +5,7 @@ use std::{collections::HashMap, future::Future, io, net::SocketAddr, sync::Arc, 
 use config::{Bind, Config};
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use proto::exproto::connection_adapter_server::{ConnectionAdapterServer, SERVICE_NAME as ADAPTER};
-use tokio::{
-    net::TcpListener,
-    sync::Semaphore,
-    time::{Instant, interval, timeout},
-};
+use tokio::{net::TcpListener, sync::Semaphore, time::timeout};
 use tokio_util::{
     sync::CancellationToken,
     task::{AbortOnDropHandle, TaskTracker},
@@ -22,27 +18,25 @@ use crate::{
     broker::{self, Broker, queue},
     clients::Clients,
     conn_id::{ConnIds, KeyError},
-    connection::{CloseReason, Policy, Settings},
+    connection::{Policy, Settings},
     handler::{self, Handlers},
     http::{Health, router},
     listen::{self, Connections, Listener},
     metrics::{ListenerMetrics, Metrics},
     registry::Registry,
+    shutdown::{self, Drained},
     transport::Transport,
 };
 
 /// By how much the deadline that handlers are told is longer than the true one.
 const TOLD_LONGER: Duration = Duration::from_secs(1);
-/// How often a drain closes its next few connections.
-const DRAIN_TICK: Duration = Duration::from_millis(50);
 /// Bytes of requests that one HTTP/2 connection of a handler may have on their way. Half of it over 256 is how many
 /// small requests `hyper` lets wait before it takes them for an attack: more than `max_concurrent_calls` can be.
 const ADAPTER_WINDOW: u32 = 16 * 1024 * 1024;
+/// How long the servers of handlers and health may take to end.
+const LAST_ANSWERS: Duration = Duration::from_secs(1);
 /// How often a handler's connection is asked whether it is still there.
 const ADAPTER_PING: Duration = Duration::from_secs(60);
-/// Sockets of a pod that may wait for their device to close. More are closed at once, and what was sent last may be
-/// lost where the device has sent bytes that nobody read.
-const LINGERING: usize = 1024;
 /// Connections to the adapter and to the HTTP port that the kernel holds until they are accepted.
 const BACKLOG: u32 = 4096;
 
@@ -53,9 +47,7 @@ pub enum Error {
     #[error(transparent)]
     Key(#[from] KeyError),
     /// A port could not be taken.
-    #[error(
-        "{what}: cannot listen on {bind}: {source}; choose another address, or end what uses it"
-    )]
+    #[error("{what}: cannot listen on {bind} (choose another address, or end what uses it)")]
     Bind {
         /// The setting.
         what: String,
@@ -80,15 +72,6 @@ pub struct Addresses {
     pub http: SocketAddr,
 }
 
-/// How a drain ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Drained {
-    /// Every connection is closed, and every handler knows.
-    All,
-    /// The time was up with so many connections left.
-    Left(usize),
-}
-
 /// A gateway whose ports are taken, and which serves once it runs.
 pub struct Gateway {
     config: Config,
@@ -96,6 +79,7 @@ pub struct Gateway {
     connections: Connections,
     adapter: (TcpListener, Adapter),
     http: (TcpListener, Arc<Health>),
+    handlers: Handlers,
     lingering: Arc<Semaphore>,
     addresses: Addresses,
 }
@@ -131,7 +115,7 @@ impl Gateway {
             adapter: address(&adapter_socket, "adapter.bind", config.adapter.bind)?,
             http: address(&http_socket, "http.bind", config.http.bind)?,
         };
-        let lingering = Arc::new(Semaphore::new(LINGERING));
+        let lingering = Arc::new(Semaphore::new(shutdown::LINGERING));
         let shared = Shared {
             handlers: handlers.clone(),
             broker: broker.clone(),
@@ -162,7 +146,8 @@ impl Gateway {
                 tasks: TaskTracker::new(),
             },
             adapter: (adapter_socket, adapter),
-            http: (http_socket, Health::new(handlers, metrics)),
+            http: (http_socket, Health::new(handlers.clone(), metrics)),
+            handlers,
             lingering,
             addresses,
             config,
@@ -175,14 +160,15 @@ impl Gateway {
         &self.addresses
     }
 
-    /// Serves until `shutdown` is ready, then drains.
-    pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<Drained, Error> {
+    /// Serves until `told_to_end` is ready, then drains.
+    pub async fn run(self, told_to_end: impl Future<Output = ()>) -> Result<Drained, Error> {
         let Self {
             config,
             listeners,
             connections,
             adapter,
             http: (http_socket, health),
+            handlers,
             lingering,
             addresses,
         } = self;
@@ -195,17 +181,17 @@ impl Gateway {
             accepting.spawn(listener.serve(connections.clone(), stop.clone()));
         }
         tracing::info!(?addresses, "serving");
-        shutdown.await;
+        told_to_end.await;
 
         tracing::info!("draining: no new devices, and the open connections are being closed");
         health.drain();
         stop.cancel();
         accepting.close();
         accepting.wait().await;
-        let drained = drain(&connections, &lingering, &config.drain).await;
+        let drained = shutdown::drain(&connections, &handlers, &lingering, &config.drain).await;
         end.cancel();
         // Their last answers; whoever keeps a connection open does not keep the process.
-        let _ = timeout(DRAIN_TICK * 20, async { tokio::join!(http, adapter) }).await;
+        let _ = timeout(LAST_ANSWERS, async { tokio::join!(http, adapter) }).await;
         Ok(drained)
     }
 }
@@ -394,46 +380,4 @@ fn serve_adapter(
             tracing::error!(%error, "the adapter has failed");
         }
     })))
-}
-
-/// Closes all connections at a limited rate, and waits until every handler knows.
-async fn drain(
-    connections: &Connections,
-    lingering: &Semaphore,
-    config: &config::Drain,
-) -> Drained {
-    connections.tasks.close();
-    let handles = connections.registry.snapshot();
-    // All of them must be told in time, and the last ones need some of it.
-    #[expect(clippy::cast_precision_loss, reason = "a rate need not be exact")]
-    let needed = handles.len() as f64 / (config.timeout.as_secs_f64() / 2.0);
-    let per_tick = f64::from(config.rate).max(needed) * DRAIN_TICK.as_secs_f64();
-    let all = async {
-        let mut ticks = interval(DRAIN_TICK);
-        let mut due = 0.0;
-        for handle in handles {
-            while due < 1.0 {
-                ticks.tick().await;
-                due += per_tick;
-            }
-            due -= 1.0;
-            handle.end(CloseReason::Draining);
-        }
-        connections.tasks.wait().await;
-    };
-    let started = Instant::now();
-    if timeout(config.timeout, all).await.is_err() {
-        let left = connections.tasks.len();
-        tracing::error!(
-            left,
-            "drain.timeout is over; the handler was not told the end of all connections"
-        );
-        return Drained::Left(left);
-    }
-    // What was sent last is on its way to devices that still have to close.
-    let rest = config.timeout.saturating_sub(started.elapsed());
-    let places = u32::try_from(LINGERING).unwrap_or(u32::MAX);
-    let _ = timeout(rest, lingering.acquire_many(places)).await;
-    tracing::info!("drained");
-    Drained::All
 }

@@ -18,6 +18,7 @@ use std::{
 use bytes::{BufMut as _, Bytes, BytesMut};
 use prost::Message;
 use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 
 use self::endpoint::Endpoint;
 pub use self::{
@@ -84,6 +85,8 @@ struct Inner {
     endpoints: Vec<Arc<Endpoint>>,
     /// Told whenever an endpoint becomes ready.
     ready: Arc<Notify>,
+    /// Nobody is to wait for an endpoint any more.
+    given_up: CancellationToken,
 }
 
 impl Handlers {
@@ -100,7 +103,11 @@ impl Handlers {
             .iter()
             .map(|address| Endpoint::start(address, settings, ready.clone(), on_loss.clone()))
             .collect();
-        Self(Arc::new(Inner { endpoints, ready }))
+        Self(Arc::new(Inner {
+            endpoints,
+            ready,
+            given_up: CancellationToken::new(),
+        }))
     }
 
     /// The endpoint that `key` belongs to: the same as before wherever it is still ready (rendezvous hashing).
@@ -114,16 +121,37 @@ impl Handlers {
             .map(|(_, life)| life)
     }
 
-    /// As `pick`, but waits until an endpoint is ready.
-    pub async fn wait(&self, key: u64) -> Arc<Life> {
-        loop {
-            let mut ready = pin!(self.0.ready.notified());
-            ready.as_mut().enable();
-            if let Some(life) = self.pick(key) {
-                return life;
+    /// As `pick`, but waits until an endpoint is ready. `None` once everybody has given up.
+    pub async fn wait(&self, key: u64) -> Option<Arc<Life>> {
+        let found = async {
+            loop {
+                let mut ready = pin!(self.0.ready.notified());
+                ready.as_mut().enable();
+                if let Some(life) = self.pick(key) {
+                    return life;
+                }
+                ready.await;
             }
-            ready.await;
+        };
+        self.0.given_up.run_until_cancelled(found).await
+    }
+
+    /// From now on nobody waits for an endpoint: the pod is about to end.
+    pub fn give_up(&self) {
+        let (ready, total) = self.ready();
+        if ready == 0 {
+            tracing::warn!(
+                total,
+                "no handler endpoint is ready; connections end untold"
+            );
         }
+        self.0.given_up.cancel();
+    }
+
+    /// Whether nobody waits any more.
+    #[must_use]
+    pub fn gave_up(&self) -> bool {
+        self.0.given_up.is_cancelled()
     }
 
     /// How many endpoints are ready, and of how many.

@@ -4,6 +4,8 @@
 
 /// A gateway: what it is made of, how it starts, serves and ends.
 pub mod gateway;
+/// The end of a pod.
+pub mod shutdown;
 /// Devices let in, within limits.
 pub mod listen;
 /// What a connection knows of its socket.

@@ -3,7 +3,7 @@
 /// TCP sockets: bind, accept, options.
 mod tcp;
 
-use std::{io, net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc};
 
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -51,17 +51,12 @@ impl Listener {
         }
     }
 
-    /// The address it is bound to.
-    pub fn address(&self) -> io::Result<SocketAddr> {
-        self.socket.local_addr()
-    }
-
     /// Accepts devices until `stop`.
     pub async fn serve(self, connections: Connections, stop: CancellationToken) {
         let accept = async {
             loop {
                 match self.socket.accept().await {
-                    Ok((socket, peer)) => self.admit(socket, peer, &connections),
+                    Ok((socket, device)) => self.admit(socket, device, &connections),
                     Err(error) => tcp::failed(&self.settings.listener, &error).await,
                 }
             }
@@ -69,22 +64,22 @@ impl Listener {
         stop.run_until_cancelled(accept).await;
     }
 
-    fn admit(&self, socket: TcpStream, peer: SocketAddr, connections: &Connections) {
+    fn admit(&self, socket: TcpStream, device: SocketAddr, connections: &Connections) {
         let counts = &self.settings.counts;
         let Ok(permit) = self.permits.clone().try_acquire_owned() else {
             counts.refused();
-            tracing::debug!(listener = self.settings.listener, %peer, "refused: max_connections are open");
+            tracing::debug!(listener = self.settings.listener, %device, "refused: max_connections are open");
             return;
         };
         let local = match tcp::prepare(&socket, self.nodelay) {
             Ok(local) => local,
             Err(error) => {
-                tracing::debug!(listener = self.settings.listener, %peer, %error, "the device has gone already");
+                tracing::debug!(listener = self.settings.listener, %device, %error, "the device has gone already");
                 return;
             }
         };
         let open = counts.accepted();
-        let info = ConnInfo::new(Transport::Tcp, peer, local);
+        let info = ConnInfo::new(Transport::Tcp, device, local);
         let (id, sequence) = connections.ids.mint();
         let settings = self.settings.clone();
         let (handle, connection) = Connection::new(id, sequence, info, settings, socket);

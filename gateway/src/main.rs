@@ -4,7 +4,7 @@ use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 use config::Config;
-use exproto_gateway::{Gateway, demo, gateway::Drained, telemetry};
+use exproto_gateway::{Gateway, demo, shutdown::Drained, telemetry};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Files that a gateway opens for anything but devices.
@@ -54,26 +54,26 @@ fn main() -> ExitCode {
             Ok(config) => serve(config),
             Err(code) => code,
         },
-        Command::Demo(arguments) => block_on(async { demo::run(arguments, interrupted()?).await }),
+        Command::Demo(arguments) => {
+            telemetry::start(&demo::log());
+            block_on(async { demo::run(arguments, interrupted()?).await })
+        }
     }
 }
 
 /// What is wrong with the configuration is said in full, one line for each problem.
 fn load(file: &File) -> Result<Config, ExitCode> {
-    let refuse = |error: &dyn std::error::Error| {
+    // A variable that is no text is nobody's setting.
+    let variables = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    Config::load(&file.config, variables).map_err(|error| {
         eprintln!("{error}");
         ExitCode::from(2)
-    };
-    let config = Config::load(&file.config, std::env::vars()).map_err(|error| refuse(&error))?;
-    telemetry::filter(&config.log).map_err(|error| refuse(&error))?;
-    Ok(config)
+    })
 }
 
 fn serve(config: Config) -> ExitCode {
-    if let Err(error) = telemetry::start(&config.log) {
-        eprintln!("{error}");
-        return ExitCode::from(2);
-    }
+    telemetry::start(&config.log);
     allow_open_files(&config);
     block_on(async {
         let shutdown = interrupted()?;
@@ -98,7 +98,10 @@ fn block_on(work: impl Future<Output = anyhow::Result<()>>) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{error:#}");
-            ExitCode::FAILURE
+            match error.downcast_ref() {
+                Some(exproto_gateway::Error::Key(_)) => ExitCode::from(2),
+                _ => ExitCode::FAILURE,
+            }
         }
     }
 }

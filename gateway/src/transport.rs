@@ -33,7 +33,7 @@ pub struct ConnInfo {
     /// The kind of socket.
     pub transport: Transport,
     /// The device's address. An IPv4 device of a dual-stack listener has an IPv4 address.
-    pub peer: SocketAddr,
+    pub device: SocketAddr,
     /// The gateway's address, as the device sees it.
     pub local: SocketAddr,
 }
@@ -41,12 +41,12 @@ pub struct ConnInfo {
 impl ConnInfo {
     /// IPv4-mapped addresses are shown as the IPv4 addresses that they are.
     #[must_use]
-    pub fn new(transport: Transport, peer: SocketAddr, local: SocketAddr) -> Self {
+    pub fn new(transport: Transport, device: SocketAddr, local: SocketAddr) -> Self {
         let canonical =
             |address: SocketAddr| SocketAddr::new(address.ip().to_canonical(), address.port());
         Self {
             transport,
-            peer: canonical(peer),
+            device: canonical(device),
             local: canonical(local),
         }
     }
@@ -60,7 +60,7 @@ impl ConnInfo {
         };
         exproto::ConnInfo {
             socktype: self.transport.socket_type().into(),
-            peername: Some(address(self.peer.ip(), self.peer.port())),
+            peername: Some(address(self.device.ip(), self.device.port())),
             sockname: Some(address(self.local.ip(), self.local.port())),
             peercert: None,
         }

@@ -94,7 +94,7 @@ async fn pub_and_sub_need_a_client() {
 }
 
 #[tokio::test]
-async fn what_authenticate_needs() {
+async fn authenticate_names_what_is_missing_or_wrong() {
     let handler = TestHandler::start();
     let gateway = TestGateway::start(&handler).await;
     let (_device, mut calls) = connect(&gateway, &handler).await;
@@ -114,7 +114,7 @@ async fn what_authenticate_needs() {
 }
 
 #[tokio::test]
-async fn what_start_timer_takes() {
+async fn start_timer_refuses_other_types_and_no_interval() {
     let handler = TestHandler::start();
     let gateway = TestGateway::start(&handler).await;
     let (_device, mut calls) = connect(&gateway, &handler).await;
@@ -132,7 +132,7 @@ async fn what_start_timer_takes() {
 }
 
 #[tokio::test]
-async fn what_topics_are_taken() {
+async fn publish_and_subscribe_refuse_what_breaks_the_rules() {
     let handler = TestHandler::start();
     let gateway = TestGateway::start(&handler).await;
     let (_device, mut calls) = client(&gateway, &handler, "a").await;

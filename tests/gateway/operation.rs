@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use exproto_gateway::gateway::Drained;
+use exproto_gateway::shutdown::Drained;
 use exproto_tests::{Event, TestGateway, TestHandler, gateway::config, until, within};
 use tokio::net::TcpStream;
 
@@ -75,6 +75,19 @@ async fn a_drain_is_as_fast_as_its_timeout_needs() {
         devices.push(connect(&gateway, &handler).await.0);
     }
     // None of the devices answers the end; nobody waits for them once the handler knows.
+    assert_eq!(gateway.stop().await, Drained::All);
+}
+
+#[tokio::test]
+async fn a_drain_does_not_wait_for_a_handler_that_is_gone() {
+    let mut handler = TestHandler::start();
+    let mut config = config(&[&handler]);
+    config.drain.timeout = Duration::from_secs(4);
+    let gateway = TestGateway::with(config).await;
+    let (mut device, _) = connect(&gateway, &handler).await;
+    handler.kill();
+    device.closed().await;
+    // Its end is owed to a handler, and there is none.
     assert_eq!(gateway.stop().await, Drained::All);
 }
 

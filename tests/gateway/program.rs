@@ -219,6 +219,9 @@ fn the_demo_holds_its_dialogue() {
     truck.says("name truck-1").sees("+ok");
     truck.says("sub room/1").sees("+ok");
     let mut other = Dialogue::start(device);
+    truck
+        .says("name truck-9")
+        .sees("-err you have a name; quit and connect again to take another");
     other
         .says("pub room/1 too early")
         .sees("-err say who you are first: name <name>");

@@ -11,7 +11,7 @@ use std::{
 };
 
 use config::Config;
-use exproto_gateway::gateway::Drained;
+use exproto_gateway::shutdown::Drained;
 use exproto_tests::{TestGateway, within};
 use tempfile::TempDir;
 use tokio::sync::mpsc;

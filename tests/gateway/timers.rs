@@ -37,6 +37,28 @@ async fn after_its_first_byte_a_device_may_be_silent_by_default() {
 }
 
 #[tokio::test]
+async fn a_silent_device_is_closed_also_when_its_handler_came_late() {
+    let mut handler = TestHandler::absent();
+    let mut config = config(&[&handler]);
+    config.listeners[0].first_byte_timeout = Some(Duration::from_millis(300));
+    let gateway = TestGateway::with(config.clone()).await;
+    let mut device = gateway.device().await;
+    until("the device to be parked", async || {
+        gateway.metric("exproto_callbacks_parked").await == 1
+    })
+    .await;
+    // While it is parked its time-out runs out: twice it does for others, of a gateway with a handler.
+    let clock = TestHandler::start();
+    config.handler.addresses = vec![clock.address().to_string().parse().unwrap()];
+    let clock_gateway = TestGateway::with(config).await;
+    for _ in 0..2 {
+        clock_gateway.device().await.read_to_end().await;
+    }
+    handler.restart().await;
+    device.read_to_end().await;
+}
+
+#[tokio::test]
 async fn with_an_idle_timeout_a_device_must_go_on_talking() {
     let handler = TestHandler::start();
     let mut config = config(&[&handler]);

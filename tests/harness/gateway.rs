@@ -6,7 +6,7 @@ use config::Config;
 use exproto_gateway::{
     Gateway,
     auth::{Anonymous, Authenticator},
-    gateway::Drained,
+    shutdown::Drained,
 };
 use proto::exproto::connection_adapter_client::ConnectionAdapterClient;
 use tokio::{

@@ -1,11 +1,11 @@
 //! A handler that does as the test says: a real gRPC server, on a runtime of its own so that it can be killed.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     net::{SocketAddr, TcpListener},
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
 };
 
@@ -78,12 +78,10 @@ impl Callback {
 struct Script {
     callbacks: mpsc::Sender<Callback>,
     hold: AtomicBool,
-    in_flight: Mutex<HashMap<String, usize>>,
-    most_in_flight: AtomicUsize,
     rules: Mutex<Rules>,
 }
 
-/// What holds for every connection in every test: created first and once (but for repetitions that are marked), closed
+/// What holds for every connection in every test: one callback at a time, created first and once (but for repetitions that are marked), closed
 /// last and once.
 #[derive(Default)]
 struct Rules {
@@ -93,6 +91,11 @@ struct Rules {
 }
 
 impl Script {
+    fn broken(&self, what: String) {
+        let mut rules = self.rules.lock().expect("no panic while locked");
+        rules.broken.push(what);
+    }
+
     fn check(&self, conn: &str, event: &Event, attempt: &str) {
         let mut rules = self.rules.lock().expect("no panic while locked");
         rules.check(conn, event, attempt);
@@ -158,8 +161,6 @@ impl TestHandler {
         let script = Arc::new(Script {
             callbacks: sender,
             hold: AtomicBool::new(false),
-            in_flight: Mutex::default(),
-            most_in_flight: AtomicUsize::new(0),
             rules: Mutex::default(),
         });
         let mut handler = Self {
@@ -190,8 +191,12 @@ impl TestHandler {
             .enable_all()
             .build()
             .expect("a runtime");
-        let service = ConnectionUnaryHandlerServer::new(Service(self.script.clone()))
-            .max_decoding_message_size(64 * 1024 * 1024);
+        let service = Service {
+            script: self.script.clone(),
+            in_flight: Arc::default(),
+        };
+        let service =
+            ConnectionUnaryHandlerServer::new(service).max_decoding_message_size(64 * 1024 * 1024);
         runtime.spawn(async move {
             let socket = tokio::net::TcpListener::from_std(socket).expect("a TCP socket");
             let server = Server::builder().tcp_nodelay(true).add_service(service);
@@ -236,12 +241,6 @@ impl TestHandler {
     /// From now on the test answers each callback itself, or no more.
     pub fn hold(&self, hold: bool) {
         self.script.hold.store(hold, Ordering::SeqCst);
-    }
-
-    /// The most callbacks of one connection that were ever in flight at once.
-    #[must_use]
-    pub fn most_in_flight(&self) -> usize {
-        self.script.most_in_flight.load(Ordering::SeqCst)
     }
 
     /// The next callback.
@@ -316,7 +315,12 @@ fn bind_again(address: SocketAddr) -> std::io::Result<TcpListener> {
     TcpListener::bind(address)
 }
 
-struct Service(Arc<Script>);
+/// One life of the handler.
+struct Service {
+    script: Arc<Script>,
+    /// Connections with a callback in flight.
+    in_flight: Arc<Mutex<HashSet<String>>>,
+}
 
 impl Service {
     async fn called<T>(
@@ -325,13 +329,27 @@ impl Service {
         event: impl FnOnce(T) -> Event,
         request: Request<T>,
     ) -> Result<Response<EmptySuccess>, Status> {
-        let script = &self.0;
+        let script = &self.script;
         let (metadata, _, request) = request.into_parts();
         let conn = conn(&request);
-        let _in_flight = InFlight::begin(script.clone(), &conn);
+        let event = event(request);
+        let first = self
+            .in_flight
+            .lock()
+            .expect("no panic while locked")
+            .insert(conn.clone());
+        let _in_flight = first.then(|| InFlight(self.in_flight.clone(), conn.clone()));
+        // After its deadline a callback is given up, and its server may not have noticed when the next one comes.
+        let given_up = matches!(&event, Event::Closed(reason) if reason == "handler_timeout");
+        if !first && !given_up {
+            script.broken(format!("{conn}: two callbacks in flight"));
+        }
+        // So that a second one would meet the first.
+        for _ in 0..3 {
+            tokio::task::yield_now().await;
+        }
         let (reply, answer) = oneshot::channel();
         let hold = script.hold.load(Ordering::SeqCst);
-        let event = event(request);
         let attempt = metadata.get("exproto-attempt");
         let attempt = attempt
             .and_then(|value| value.to_str().ok())
@@ -354,26 +372,13 @@ impl Service {
     }
 }
 
-/// Counts a callback of a connection as in flight.
-struct InFlight(Arc<Script>, String);
-
-impl InFlight {
-    fn begin(script: Arc<Script>, conn: &str) -> Self {
-        let mut in_flight = script.in_flight.lock().expect("no panic while locked");
-        let count = in_flight.entry(conn.to_owned()).or_default();
-        *count += 1;
-        script.most_in_flight.fetch_max(*count, Ordering::SeqCst);
-        drop(in_flight);
-        Self(script, conn.to_owned())
-    }
-}
+/// A callback in flight, until it is answered or given up.
+struct InFlight(Arc<Mutex<HashSet<String>>>, String);
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        if let Ok(mut in_flight) = self.0.in_flight.lock()
-            && let Some(count) = in_flight.get_mut(&self.1)
-        {
-            *count -= 1;
+        if let Ok(mut in_flight) = self.0.lock() {
+            in_flight.remove(&self.1);
         }
     }
 }

@@ -1,5 +1,5 @@
 //! Rules that concern more than one field. All of them are looked at, so that one start of the
-//! gateway shows everything there is to mend.
+//! gateway shows every rule that is broken.
 
 use crate::{Bind, Config, error::Problem, tree::Node};
 

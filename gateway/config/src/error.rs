@@ -6,7 +6,7 @@ use std::{fmt, io, path::PathBuf, sync::Arc};
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The file could not be read at all.
-    #[error("cannot read {}; check that it exists and that this user may read it", path.display())]
+    #[error("cannot read {}: {source}; check that it exists, is text, and that this user may read it", path.display())]
     Read {
         /// The file, as it was named to us.
         path: PathBuf,

@@ -51,7 +51,8 @@ pub struct Handler {
 
     /// Whether a callback that may have reached the handler, but was not answered, is sent again.
     /// `false`: its connection is closed with `handler_lost`. `true`: the handler may see the same
-    /// bytes twice, and knows them by the same `exproto-offset`.
+    /// bytes twice, and knows them by the same `exproto-offset`. Where the handler itself was lost, it
+    /// needs `on_handler_loss: rebind` to have an effect.
     pub retry_unacknowledged: bool,
 
     /// How long to wait before the second attempt to reach a replica. Each further wait is twice the

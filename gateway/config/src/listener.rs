@@ -28,12 +28,12 @@ pub struct Listener {
     pub max_connections: NonZeroU32,
 
     /// How long a device may stay silent after it has connected; a longer silence closes the
-    /// connection with `idle_timeout`. `off` lets it wait.
+    /// connection with `idle_timeout`. `off`: as long as `idle_timeout` lets it.
     #[serde(with = "PeriodOrOff")]
     pub first_byte_timeout: Option<Duration>,
 
-    /// How long a device may stay silent at any later time; a longer silence closes the connection
-    /// with `idle_timeout`. `StartTimer` replaces this limit for its connection. `off` lets it stay.
+    /// How long a device may stay silent at any time; a longer silence closes the connection with
+    /// `idle_timeout`. `StartTimer` replaces this limit for its connection. `off` lets it stay.
     #[serde(with = "PeriodOrOff")]
     pub idle_timeout: Option<Duration>,
 

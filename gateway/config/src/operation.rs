@@ -74,6 +74,8 @@ impl LogLevel {
     }
 }
 
+const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+
 impl Default for LogLevel {
     fn default() -> Self {
         Self("info".into())
@@ -90,8 +92,17 @@ impl FromStr for LogLevel {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        if text.trim().is_empty() {
-            return Err("the level is empty; write for example info".into());
+        for directive in text.split(',') {
+            let level = directive
+                .rsplit_once('=')
+                .map_or(directive, |(_, level)| level);
+            if !LEVELS.contains(&level.trim().to_lowercase().as_str()) {
+                return Err(format!(
+                    "\"{}\" is no log level; write one of {}, as in info or info,exproto_gateway=debug",
+                    level.escape_debug(),
+                    LEVELS.join(", ")
+                ));
+            }
         }
         Ok(Self(text.into()))
     }
@@ -108,4 +119,36 @@ pub enum LogFormat {
     Text,
     /// For machines: one JSON object per line.
     Json,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn levels_alone_and_for_parts_are_understood() {
+        for text in [
+            "info",
+            "WARN",
+            "off",
+            "info,exproto_gateway=debug",
+            "h2=trace,warn",
+        ] {
+            assert!(text.parse::<LogLevel>().is_ok(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_word_that_would_silence_everything_is_refused() {
+        for text in [
+            "",
+            "warning",
+            "verbose",
+            "false",
+            "info,exproto_gateway",
+            "h2=loud",
+        ] {
+            assert!(text.parse::<LogLevel>().is_err(), "{text}");
+        }
+    }
 }

@@ -104,7 +104,8 @@ fn descend<'a>(
         (Content::List(items), Step::Index(index)) => {
             let (field, count) = (format!("{field}[{index}]"), items.len());
             if *index > count {
-                let text = format!("the list has {count} entries so far; number the next {count}");
+                let text =
+                    format!("the list has {count} entries in the file; number the next {count}");
                 return Err(problem(field, text));
             }
             if *index == count {

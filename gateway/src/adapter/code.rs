@@ -14,10 +14,9 @@ fn code(error: &CallError) -> ResultCode {
         | CallError::AlreadyAuthenticated
         | CallError::Authenticating
         | CallError::Denied(_) => ResultCode::PermissionDeny,
-        CallError::SlowConsumer(_)
-        | CallError::Busy { .. }
-        | CallError::Limit(_)
-        | CallError::Broker(_) => ResultCode::Unknown,
+        CallError::SlowConsumer(_) | CallError::Busy { .. } | CallError::Limit(_) => {
+            ResultCode::Unknown
+        }
     }
 }
 

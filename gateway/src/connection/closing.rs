@@ -104,7 +104,7 @@ fn linger(mut io: impl AsyncRead + Unpin + Send + 'static, settings: &Settings) 
 }
 
 fn log_close(shared: &Shared, reason: CloseReason) {
-    let (conn, peer) = (&shared.id, shared.info.peer);
+    let (conn, device) = (&shared.id, shared.info.device);
     let listener = &*shared.settings.listener;
     let client = shared.phase.client().ok();
     let clientid = client.map(|client| &*client.clientid).unwrap_or_default();
@@ -114,8 +114,8 @@ fn log_close(shared: &Shared, reason: CloseReason) {
         CloseReason::Normal | CloseReason::HandlerLost | CloseReason::HandlerUnavailable
     );
     if reason.blame() == Blame::Handler && !said {
-        tracing::warn!(%conn, listener, %peer, clientid, %reason, "connection closed");
+        tracing::warn!(%conn, listener, %device, clientid, %reason, "connection closed");
     } else {
-        tracing::debug!(%conn, listener, %peer, clientid, %reason, "connection closed");
+        tracing::debug!(%conn, listener, %device, clientid, %reason, "connection closed");
     }
 }

@@ -215,7 +215,9 @@ impl Delivery {
             let until = self.patience.until(&settings.policy);
             timeout_at(until, settings.handlers.wait(key))
                 .await
-                .map_err(|_| CloseReason::HandlerUnavailable)?
+                .ok()
+                .flatten()
+                .ok_or(CloseReason::HandlerUnavailable)?
         };
         self.standing.bound = Some(life.clone());
         Ok(life)
@@ -267,7 +269,8 @@ impl Delivery {
             .parked
             .store(!self.standing.met, Ordering::Relaxed);
         let (pause, until) = self.patience.next(&settings.policy);
-        if Instant::now() + pause > until {
+        let is_over = !pause.is_zero() && Instant::now() + pause > until;
+        if is_over || settings.handlers.gave_up() {
             return Err(CloseReason::HandlerUnavailable);
         }
         sleep(pause).await;

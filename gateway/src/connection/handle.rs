@@ -106,9 +106,6 @@ pub enum CallError {
     /// The conn was not given out by this cluster.
     #[error(transparent)]
     Forged(#[from] crate::conn_id::Forged),
-    /// The broker did not take the message.
-    #[error("the message was not accepted: {0}")]
-    Broker(String),
 }
 
 /// What the connection's task and its handles share.

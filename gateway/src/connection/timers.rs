@@ -59,7 +59,12 @@ impl Timers {
         }
     }
 
-    /// Bytes came, or could not have come because reading was paused.
+    /// The silence is not the device's fault, and counts from now.
+    pub(super) fn put_off(&mut self, now: Instant) {
+        self.heard = now;
+    }
+
+    /// Bytes came.
     pub(super) fn heard(&mut self, now: Instant) {
         self.heard = now;
         self.heard_anything = true;
@@ -161,6 +166,17 @@ mod tests {
         let mut timers = Timers::new(start, Some(30 * SECOND), None, None);
         timers.heard(start);
         assert_eq!(next(&timers, None), None);
+    }
+
+    #[test]
+    fn the_first_byte_timeout_put_off_is_not_the_first_byte() {
+        let start = Instant::now();
+        let mut timers = Timers::new(start, Some(30 * SECOND), None, None);
+        timers.put_off(start + 30 * SECOND);
+        assert_eq!(
+            next(&timers, None),
+            Some((start + 60 * SECOND, Due::Silence))
+        );
     }
 
     #[test]

@@ -16,10 +16,16 @@ use tonic::{
 /// A line may be this long; a longer one ends the connection.
 const LONGEST_LINE: usize = 4096;
 
-/// What a connection has sent of a line that has not ended yet.
+/// The answer to a command that was done.
+const OK: &str = "+ok";
+
+/// What is known of a connection.
 #[derive(Default)]
 pub(super) struct Session {
+    /// What it has sent of a line that has not ended yet.
     begun: Vec<u8>,
+    /// It has said its name.
+    named: bool,
 }
 
 /// One command.
@@ -72,23 +78,38 @@ impl Room {
         session.begun.extend_from_slice(bytes);
         while let Some(end) = session.begun.iter().position(|&byte| byte == b'\n') {
             let line: Vec<u8> = session.begun.drain(..=end).take(end).collect();
+            if line.len() > LONGEST_LINE {
+                return self.too_long(conn, session).await;
+            }
             let answer = match std::str::from_utf8(&line).map(parse) {
                 Ok(Command::Quit) => return self.quit(conn).await,
-                Ok(command) => self.obey(conn, command).await?,
+                Ok(Command::Name(_)) if session.named => {
+                    "-err you have a name; quit and connect again to take another".to_owned()
+                }
+                Ok(Command::Sub(_) | Command::Unsub(_) | Command::Pub(..)) if !session.named => {
+                    "-err say who you are first: name <name>".to_owned()
+                }
+                Ok(command) => {
+                    let names = matches!(command, Command::Name(_));
+                    let answer = self.obey(conn, command).await?;
+                    session.named |= names && answer == OK;
+                    answer
+                }
                 Err(_) => "-err a line is UTF-8 text".to_owned(),
             };
             self.say(conn, &answer).await?;
         }
         if session.begun.len() > LONGEST_LINE {
-            session.begun = Vec::new();
-            self.say(
-                conn,
-                &format!("-err a line has at most {LONGEST_LINE} bytes"),
-            )
-            .await?;
-            return self.quit(conn).await;
+            return self.too_long(conn, session).await;
         }
         Ok(())
+    }
+
+    async fn too_long(&self, conn: &str, session: &mut Session) -> Result<(), Status> {
+        session.begun = Vec::new();
+        let answer = format!("-err a line has at most {LONGEST_LINE} bytes");
+        self.say(conn, &answer).await?;
+        self.quit(conn).await
     }
 
     /// Messages came for a subscriber.
@@ -175,10 +196,7 @@ impl Room {
 fn said(answer: Response<CodeResponse>) -> String {
     let answer = answer.into_inner();
     match answer.code() {
-        ResultCode::Success => "+ok".to_owned(),
-        ResultCode::PermissionDeny if answer.message.contains("not authenticated") => {
-            "-err say who you are first: name <name>".to_owned()
-        }
+        ResultCode::Success => OK.to_owned(),
         _ => format!("-err {}", answer.message),
     }
 }

@@ -36,7 +36,7 @@ pub enum Failure {
     Unreached {
         /// What happened instead.
         cause: String,
-        /// The connection that was tried takes no more calls at all.
+        /// The connection that was tried was told to take no more calls. (One that broke ends by itself.)
         closing: bool,
     },
     /// The handler may or may not have seen the call: nothing answered.
@@ -55,7 +55,7 @@ impl Failure {
     fn before(error: &h2::Error) -> Self {
         Self::Unreached {
             cause: error.to_string(),
-            closing: true,
+            closing: error.is_go_away() && error.is_remote(),
         }
     }
 

@@ -116,7 +116,7 @@ fn an_error_of_the_environment_names_the_variable() {
         ),
         (
             ("EXPROTO_HANDLER__ADDRESSES__1", "h:1"),
-            "handler.addresses[1]: the list has 0 entries so far; number the next 0",
+            "handler.addresses[1]: the list has 0 entries in the file; number the next 0",
         ),
         (
             ("EXPROTO_HANDLER__ADDRESSES", "[h:1, {]"),

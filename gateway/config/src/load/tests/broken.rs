@@ -178,7 +178,7 @@ const BROKEN: &[(&str, &str)] = &[
     ),
     (
         "log:\n  level: ''",
-        "2:10: log.level: the level is empty; write for example info",
+        "2:10: log.level: \"\" is no log level; write one of off, error, warn, info, debug, trace, as in info or info,exproto_gateway=debug",
     ),
     (
         "handler:\n  addresses: [https://h:1]",
