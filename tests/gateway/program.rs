@@ -7,7 +7,7 @@ use std::{
     process::{Child, ChildStderr, Command, Output, Stdio},
 };
 
-use exproto_tests::{DEADLINE, program};
+use exproto_tests::{DEADLINE, free_address, program};
 
 /// A program that is killed with the test.
 struct Running {
@@ -69,14 +69,6 @@ fn write(directory: &Path, content: &str) -> String {
     let path = directory.join("gateway.yaml");
     std::fs::write(&path, content).unwrap();
     path.to_str().unwrap().to_owned()
-}
-
-/// A port that is free now. Others do not take it in the meantime, as the kernel hands ports out in turn.
-fn free_address() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
 }
 
 #[test]

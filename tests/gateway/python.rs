@@ -4,7 +4,7 @@
 use std::{
     fs::{self, File},
     io::{BufRead as _, BufReader},
-    net::{SocketAddr, TcpListener},
+    net::SocketAddr,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     thread,
@@ -12,7 +12,7 @@ use std::{
 
 use config::Config;
 use exproto_gateway::shutdown::Drained;
-use exproto_tests::{TestGateway, within};
+use exproto_tests::{TestGateway, free_address, within};
 use tempfile::TempDir;
 use tokio::sync::mpsc;
 
@@ -59,12 +59,6 @@ fn config(handler: SocketAddr) -> Config {
     ];
     let ports = ports.map(|(name, value)| (name.to_owned(), value));
     Config::load(&Path::new(EXAMPLE).join("gateway.yaml"), ports).unwrap()
-}
-
-/// Free a moment ago: the gateway must know where the handler will listen before the handler runs.
-fn free_address() -> SocketAddr {
-    let socket = TcpListener::bind("127.0.0.1:0").unwrap();
-    socket.local_addr().unwrap()
 }
 
 /// The interpreter of a virtual environment with the example's requirements. It is kept until they or Python change.

@@ -3,7 +3,11 @@
 //! All of it is real: sockets of the kernel, gRPC over them. Ports are free ones. Nothing sleeps to wait: what a test
 //! waits for has a deadline, which only a failure meets.
 
-use std::{future::Future, time::Duration};
+use std::{
+    future::Future,
+    net::{SocketAddr, TcpListener},
+    time::Duration,
+};
 
 /// A gateway in this process.
 pub mod gateway;
@@ -20,6 +24,16 @@ pub use handler::{Callback, Event, TestHandler};
 
 /// Far longer than anything takes, also on a loaded machine.
 pub const DEADLINE: Duration = Duration::from_secs(30);
+
+/// A port of this machine that is free now. Others do not take it in the meantime, as the kernel hands ports out in turn.
+///
+/// # Panics
+/// When there is none.
+#[must_use]
+pub fn free_address() -> SocketAddr {
+    let socket = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    socket.local_addr().expect("a bound socket")
+}
 
 /// Waits for `future`; what never comes fails the test.
 ///
