@@ -235,7 +235,9 @@ impl<Io: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection<Io> {
         let mut written = 0;
         let room = &self.shared.room;
         let outcome = self.outbox.poll_drive(&mut self.io, room, &mut written, cx);
-        self.shared.settings.counts.bytes_sent(written);
+        if written > 0 {
+            self.shared.settings.counts.bytes_sent(written);
+        }
         outcome
     }
 

@@ -6,7 +6,7 @@ use config::ByteSize;
 use exproto_tests::{Event, TestGateway, TestHandler, gateway::config, until, within};
 use proto::exproto::ResultCode;
 
-use crate::calls::{Calls, client, connect, ok, refused};
+use crate::calls::{Calls, both_ready, client, connect, ok, refused};
 
 const MIB: usize = 1024 * 1024;
 
@@ -198,13 +198,7 @@ async fn a_queue_full_of_what_must_not_be_dropped_closes_the_connection() {
 async fn one_slow_subscriber_delays_nobody() {
     let (slow, quick) = (TestHandler::start(), TestHandler::start());
     let gateway = TestGateway::with(config(&[&slow, &quick])).await;
-    until("both handlers to be ready", async || {
-        gateway
-            .metric("exproto_handler_endpoints{state=\"ready\"}")
-            .await
-            == 2
-    })
-    .await;
+    both_ready(&gateway).await;
     slow.hold(true);
     let mut devices = Vec::new();
     let mut subscribed = 0;

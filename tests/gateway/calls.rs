@@ -1,7 +1,7 @@
 //! The calls of the adapter, with their plainest arguments, and what their answers should be.
 
 use bytes::Bytes;
-use exproto_tests::{Device, TestGateway, TestHandler};
+use exproto_tests::{Device, TestGateway, TestHandler, until};
 use proto::exproto::{
     AuthenticateRequest, ClientInfo, CloseSocketRequest, CodeResponse, PublishRequest,
     RawPublishRequest, ResultCode, SendBytesRequest, SubscribeRequest, TimerRequest,
@@ -152,6 +152,17 @@ pub(crate) async fn client(
     let (device, mut calls) = connect(gateway, handler).await;
     ok(&calls.authenticate(id).await);
     (device, calls)
+}
+
+/// Waits until both handlers of a gateway are ready.
+pub(crate) async fn both_ready(gateway: &TestGateway) {
+    until("both handlers to be ready", async || {
+        gateway
+            .metric("exproto_handler_endpoints{state=\"ready\"}")
+            .await
+            == 2
+    })
+    .await;
 }
 
 pub(crate) fn ok(answer: &CodeResponse) {

@@ -7,7 +7,7 @@ use exproto_tests::{Callback, Device, Event, TestGateway, TestHandler, gateway::
 use proto::exproto::ResultCode;
 use tonic::Status;
 
-use crate::calls::{Calls, client, connect, ok, refused};
+use crate::calls::{Calls, both_ready, client, connect, ok, refused};
 
 /// Everything survives the handler: it moves, and what may be lost is sent again.
 fn survivor(handlers: &[&TestHandler]) -> Config {
@@ -323,13 +323,7 @@ async fn connections_stay_with_their_handler_and_move_only_when_it_is_lost() {
     const DEVICES: usize = 40;
     let (mut a, b) = (TestHandler::start(), TestHandler::start());
     let gateway = TestGateway::with(survivor(&[&a, &b])).await;
-    until("both handlers to be ready", async || {
-        gateway
-            .metric("exproto_handler_endpoints{state=\"ready\"}")
-            .await
-            == 2
-    })
-    .await;
+    both_ready(&gateway).await;
     let mut devices = Vec::new();
     for _ in 0..DEVICES {
         devices.push(gateway.device().await);

@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use super::{CloseReason, handle::Shared};
 use crate::{
     broker::{Message, Qos},
-    handler::{Failure, Life, Method, frame},
+    handler::{Failure, Life, Method, frame, jittered},
     metrics::Outcome,
 };
 
@@ -374,6 +374,6 @@ impl Patience {
             return (Duration::ZERO, until);
         };
         self.pause = Some((pause * 2).min(policy.backoff_max));
-        (pause.mul_f64(0.5 + fastrand::f64() / 2.0), until)
+        (jittered(pause), until)
     }
 }

@@ -379,7 +379,8 @@ impl Endpoint {
     }
 }
 
-/// Between half of `pause` and all of it, so that pods do not try in step.
-fn jittered(pause: Duration) -> Duration {
+/// Between half of `pause` and all of it, so that pods and connections do not try in step.
+#[must_use]
+pub fn jittered(pause: Duration) -> Duration {
     pause.mul_f64(0.5 + fastrand::f64() / 2.0)
 }
