@@ -1,7 +1,12 @@
 //! Rules that concern more than one field. All of them are looked at, so that one start of the
 //! gateway shows every rule that is broken.
 
-use crate::{Bind, Config, error::Problem, tree::Node};
+use crate::{ByteSize, Config, error::Problem, tree::Node};
+
+/// Addresses that are taken twice.
+mod binds;
+/// Listeners: their names, and each by itself.
+mod listener;
 
 /// All rules that the configuration breaks; `root` is what it was read from.
 pub(crate) fn check(config: &Config, root: &Node) -> Vec<Problem> {
@@ -9,8 +14,8 @@ pub(crate) fn check(config: &Config, root: &Node) -> Vec<Problem> {
         root,
         problems: Vec::new(),
     };
-    listeners(config, &mut report);
-    binds(config, &mut report);
+    listener::check(config, &mut report);
+    binds::check(config, &mut report);
     handler(config, &mut report);
     adapter(config, &mut report);
     messages(config, &mut report);
@@ -23,12 +28,12 @@ struct Report<'a> {
 }
 
 impl Report<'_> {
-    fn add(&mut self, field: &str, text: String) {
+    fn add(&mut self, field: &str, text: impl Into<String>) {
         let place = self.root.place_of(field).clone();
         self.problems.push(Problem {
             place,
             field: field.into(),
-            text,
+            text: text.into(),
         });
     }
 
@@ -36,58 +41,31 @@ impl Report<'_> {
     fn blame(&self, earlier: &str, later: &str) -> bool {
         self.root.has(later) || !self.root.has(earlier)
     }
-}
 
-fn listeners(config: &Config, report: &mut Report) {
-    if config.listeners.is_empty() {
-        report.add(
-            "listeners",
-            "the list is empty; write a listener, or remove the key".into(),
-        );
-    }
-    for (index, listener) in config.listeners.iter().enumerate() {
-        let twin = config.listeners[..index]
-            .iter()
-            .position(|other| other.name == listener.name);
-        if let Some(twin) = twin {
-            let text = format!(
-                "listeners[{twin}] is called \"{}\" too; give each a name of its own",
-                listener.name
-            );
-            report.add(&format!("listeners[{index}].name"), text);
+    /// One `what` of the size of one field must fit into another.
+    fn fits(&mut self, what: &str, (field, size): Size<'_>, (limit_field, limit): Size<'_>) {
+        if size <= limit {
+            return;
+        }
+        if self.blame(field, limit_field) {
+            let text = format!("{limit} cannot hold one {what} of {size} ({field}); write more");
+            self.add(limit_field, text);
+        } else {
+            let text =
+                format!("a {what} of {size} does not fit into {limit} ({limit_field}); write less");
+            self.add(field, text);
         }
     }
 }
 
-fn binds(config: &Config, report: &mut Report) {
-    let mut taken: Vec<(String, Bind)> = Vec::new();
-    let listeners = config.listeners.iter().enumerate();
-    let all = listeners
-        .map(|(index, listener)| (format!("listeners[{index}].bind"), listener.bind))
-        .chain([
-            ("adapter.bind".to_owned(), config.adapter.bind),
-            ("http.bind".to_owned(), config.http.bind),
-        ]);
-    for (field, bind) in all {
-        if let Some((other, taken)) = taken.iter().find(|(_, taken)| taken.clashes_with(bind)) {
-            let text = |here: Bind, there: Bind, other: &str| {
-                format!("{here} clashes with {there} of {other}; choose another port")
-            };
-            if report.blame(other, &field) {
-                report.add(&field, text(bind, *taken, other));
-            } else {
-                report.add(other, text(*taken, bind, &field));
-            }
-        }
-        taken.push((field, bind));
-    }
-}
+/// A field and what it says.
+type Size<'a> = (&'a str, ByteSize);
 
 fn handler(config: &Config, report: &mut Report) {
     let handler = &config.handler;
     if handler.addresses.is_empty() {
         let text = "the list is empty; write an address, or remove the key";
-        report.add("handler.addresses", text.into());
+        report.add("handler.addresses", text);
     }
     for (index, address) in handler.addresses.iter().enumerate() {
         if handler.addresses[..index].contains(address) {
@@ -99,10 +77,10 @@ fn handler(config: &Config, report: &mut Report) {
     if min > max {
         if report.blame("handler.backoff_min", "handler.backoff_max") {
             let text = "it is less than handler.backoff_min; write the same or more";
-            report.add("handler.backoff_max", text.into());
+            report.add("handler.backoff_max", text);
         } else {
             let text = "it is more than handler.backoff_max; write the same or less";
-            report.add("handler.backoff_min", text.into());
+            report.add("handler.backoff_min", text);
         }
     }
 }
@@ -120,22 +98,12 @@ fn adapter(config: &Config, report: &mut Report) {
 }
 
 fn messages(config: &Config, report: &mut Report) {
-    let (queue, payload) = (
-        config.connection.message_queue_bytes,
-        config.broker.max_payload,
+    report.fits(
+        "message",
+        ("broker.max_payload", config.broker.max_payload),
+        (
+            "connection.message_queue_bytes",
+            config.connection.message_queue_bytes,
+        ),
     );
-    if queue < payload {
-        let (queue_field, payload_field) = ("connection.message_queue_bytes", "broker.max_payload");
-        if report.blame(payload_field, queue_field) {
-            let text = format!(
-                "{queue} cannot hold one message of {payload} ({payload_field}); write more"
-            );
-            report.add(queue_field, text);
-        } else {
-            let text = format!(
-                "a message of {payload} does not fit into {queue} ({queue_field}); write less"
-            );
-            report.add(payload_field, text);
-        }
-    }
 }

@@ -30,6 +30,27 @@ mod cluster;
 /// Where devices connect.
 mod listener;
 
+/// How much is let in.
+mod limits;
+
+/// Who is kept out.
+mod bans;
+
+/// Options of sockets.
+mod sockets;
+
+/// Certificates and shared keys.
+mod tls;
+
+/// Balancers in front.
+mod proxy;
+
+/// Frames in a stream.
+mod framing;
+
+/// WebSocket.
+mod websocket;
+
 /// The prefix of a client's topics.
 mod mountpoint;
 
@@ -63,6 +84,9 @@ mod size;
 /// Spans of time.
 mod period;
 
+/// Amounts over time.
+mod rate;
+
 /// What all that stands as text has in common.
 mod text;
 
@@ -70,27 +94,38 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use adapter::Adapter;
+pub use bans::{Ban, Banned, Bans, Until};
 pub use bind::Bind;
 pub use broker::{Broker, BrokerKind};
 pub use cluster::{Cluster, Pod};
 pub use connection::Connection;
 pub use error::{Error, Place, Problem};
+pub use framing::{
+    Delimiter, Endianness, Escape, Flag, FrameError, Framing, FramingKind, HexBytes, Length,
+};
 pub use handler::{Handler, HandlerAddress, HandlerService, HostPort, OnHandlerLoss};
-pub use listener::{Listener, Transport};
+pub use limits::{AccessRule, Limits, Traffic};
+pub use listener::{IdleTimeout, Listener, Transport};
 pub use manual::annotated_default;
 pub use mountpoint::Mountpoint;
 pub use name::{ClusterName, ListenerName, PodName};
 pub use operation::{Drain, Http, Log, LogFormat, LogLevel};
+pub use proxy::{Network, Others, ProxyProtocol};
+pub use rate::Rate;
 pub use size::ByteSize;
+pub use sockets::{Tcp, Udp};
+pub use tls::{Certificate, Dtls, DtlsVersion, Psk, Tls, TlsVersion, Verify};
+pub use websocket::WebSocket;
 
-/// The gateway's configuration. A key that is left out has its default, so an empty file is a
-/// good one.
+/// The gateway's configuration. A key that is left out has its default, so an empty file is a good
+/// one.
 ///
 /// Environment variables win over the file: `EXPROTO_ADAPTER__BIND` sets `adapter.bind`, and
 /// `EXPROTO_LISTENERS__0__BIND` the first listener's `bind`.
 ///
 /// Times have a unit (`500ms`, `10s`, `1m30s`). So have sizes (`64KiB`, `1MiB`, `10MB`); a number
-/// alone counts bytes.
+/// alone counts bytes. A rate is an amount in a time (`1000/s`, `600/1m`, `64KiB/s`): that much at
+/// once, and what was used comes back evenly over that time.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
@@ -100,8 +135,20 @@ pub struct Config {
     /// The pods that work together.
     pub cluster: Cluster,
 
-    /// Where devices connect. Each entry is one listener, with a name and an address of its own.
+    /// Where devices connect. Each entry is one listener, with a name and an address of its own; a
+    /// listener for TCP and one for UDP may have the same port.
+    ///
+    /// These, `limits`, `bans`, `connection`, `mountpoint`, `drain` and `log.level` can be changed
+    /// while the gateway runs: it reads the file again when it changes, and on SIGHUP. What did not
+    /// change is not touched, and a file with errors changes nothing.
     pub listeners: Vec<Listener>,
+
+    /// How much is let in by all listeners together. The limits of each listener hold as well.
+    pub limits: Limits,
+
+    /// Who is kept out for a time, on all listeners. A ban also closes the open connections of whom
+    /// it names, with `banned`.
+    pub bans: Bans,
 
     /// A prefix that is put before every topic of a client, and taken off again towards it.
     /// `${clientid}` and `${username}` in it stand for the client's own. Empty: topics stay as they
@@ -137,6 +184,8 @@ impl Default for Config {
             pod: Pod::default(),
             cluster: Cluster::default(),
             listeners: vec![Listener::default()],
+            limits: Limits::default(),
+            bans: Bans::default(),
             mountpoint: Mountpoint::default(),
             connection: Connection::default(),
             handler: Handler::default(),

@@ -106,8 +106,9 @@ impl Page<'_> {
             if index > 0 {
                 self.text.push('\n');
             }
-            self.documentation(schema, depth);
-            match values.get(key) {
+            let value = values.get(key);
+            self.documentation(schema, value, depth);
+            match value {
                 Some(value) => self.key(key, schema, value, depth),
                 None => self.unset(key, &schema["examples"][0], depth),
             }
@@ -120,6 +121,12 @@ impl Page<'_> {
             Value::Object(_) => {
                 writeln!(self.text, "{indent}{key}:").expect(WRITES);
                 self.keys(schema, value, depth + 2);
+            }
+            Value::Array(items) if items.is_empty() => {
+                let example = schema["examples"][0].as_str();
+                let example =
+                    example.map_or_else(String::new, |example| format!(" # for example {example}"));
+                writeln!(self.text, "{indent}{key}: []{example}").expect(WRITES);
             }
             Value::Array(items) => {
                 writeln!(self.text, "{indent}{key}:").expect(WRITES);
@@ -147,10 +154,20 @@ impl Page<'_> {
         writeln!(self.text, "{indent}# {key}: {}", scalar(example)).expect(WRITES);
     }
 
-    fn documentation(&mut self, schema: &Value, depth: usize) {
+    fn documentation(&mut self, schema: &Value, value: Option<&Value>, depth: usize) {
         let bounds = bounds(schema).map(|(min, max)| format!(" From {min} to {max}."));
         let text = format!("{}{}", description(schema), bounds.unwrap_or_default());
         self.comment(&text, "", depth);
+        // An empty list shows no entry below, whose keys could have comments.
+        let is_empty = value.is_some_and(|value| value.as_array().is_some_and(Vec::is_empty));
+        for (key, schema) in self
+            .schema
+            .properties(&schema["items"])
+            .filter(|_| is_empty)
+        {
+            let text = format!("- {key}: {}", description(schema));
+            self.comment(&text, "  ", depth);
+        }
         for choice in self.schema.resolve(schema)["oneOf"]
             .as_array()
             .into_iter()

@@ -22,7 +22,17 @@ pub(crate) struct PeriodOrOff(Option<Duration>);
 const EXPECTING: &str = "a time such as 10s";
 const OFF: &str = "off";
 
+impl From<Duration> for Period {
+    fn from(duration: Duration) -> Self {
+        Self(duration)
+    }
+}
+
 impl Period {
+    pub(crate) fn duration(self) -> Duration {
+        self.0
+    }
+
     pub(crate) fn serialize<S: Serializer>(period: &Duration, to: S) -> Result<S::Ok, S::Error> {
         to.collect_str(&Self(*period))
     }

@@ -79,6 +79,10 @@ impl de::Error for Fault {
         })
     }
 
+    fn missing_field(key: &'static str) -> Self {
+        Self::Bare(format!("{key} is missing; write {key}: and its value"))
+    }
+
     fn unknown_variant(text: &str, known: &'static [&'static str]) -> Self {
         let choice = match known {
             [one] => (*one).to_owned(),

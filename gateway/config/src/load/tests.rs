@@ -4,6 +4,7 @@ use super::*;
 use crate::{Bind, Transport};
 
 mod broken;
+mod docs;
 
 fn error(text: &str) -> String {
     Config::parse(text, "gateway.yaml")
@@ -38,7 +39,14 @@ fn what_is_written_is_read_back() {
     let config = Config::parse(
         "pod: {name: gateway-0}\n\
          cluster: {key_file: /etc/key}\n\
-         listeners: [{name: a, bind: 7000, idle_timeout: 1m30s}, {name: b, bind: '[::1]:7001'}]\n\
+         listeners: [{name: a, bind: 7000, idle_timeout: 1m30s}, {name: b, bind: '[::1]:7001'},\n\
+         {name: c, bind: 7002, framing: {kind: flag, flag: {escapes: [7d02=7e]}, delimiter: {bytes: 1e10}}},\n\
+         {name: d, bind: 7003, transport: dtls, dtls: {versions: ['1.3']}, idle_timeout: 10m, \
+         tls: {certificates: [{chain: /tls/tls.crt, key: /tls/tls.key}]}},\n\
+         {name: e, bind: 7004, framing: {kind: length, length: {adjustment: -2}}, limits: \
+         {max_connections_per_ip: 5, connection_rate: 600/1m, access: [allow ::1, deny all], \
+         traffic: {bytes_in: 1MiB/s}}}]\n\
+         bans: {list: [{who: 10.0.0.0/8, until: 2027-01-31T12:00:00Z}, {who: 'clientid:c'}]}\n\
          mountpoint: ${clientid}/\n\
          connection: {inbound_limit: 65536, flush_timeout: 0s}\n\
          handler: {addresses: [h:1, '[::1]:2'], on_handler_loss: rebind}\n\

@@ -1,5 +1,5 @@
 use super::*;
-use crate::tree;
+use crate::{read::read, tree};
 
 fn fields() -> Vec<String> {
     let schema = Schema::new();
@@ -15,12 +15,19 @@ fn uncommented() -> String {
             .iter()
             .any(|field| field.rsplit('.').next() == Some(word))
     };
-    let line = |line: &str| match line.split_once("# ") {
-        Some(("" | "  " | "    ", rest)) => match rest.split_once(": ") {
-            Some((key, value)) if is_key(key) && !value.contains(' ') => line.replacen("# ", "", 1),
+    let line = |line: &str| {
+        if let Some((key, example)) = line.split_once("[] # for example ") {
+            return format!("{key}{example}");
+        }
+        match line.split_once("# ") {
+            Some((indent, rest)) if indent.trim().is_empty() => match rest.split_once(": ") {
+                Some((key, value)) if is_key(key) && !value.contains(' ') => {
+                    line.replacen("# ", "", 1)
+                }
+                _ => line.into(),
+            },
             _ => line.into(),
-        },
-        _ => line.into(),
+        }
     };
     annotated_default()
         .lines()
@@ -40,10 +47,16 @@ fn it_is_the_default() {
 
 #[test]
 fn its_examples_may_be_used_as_they_are() {
-    let config = Config::parse(&uncommented(), "manual.yaml").unwrap();
+    // Not all at once, as one listener cannot have all of it; so rules across fields are left out.
+    let root = tree::parse(&uncommented(), "manual.yaml").unwrap();
+    let config: Config = read(&root).unwrap();
     assert!(config.pod.name.is_some());
     assert!(config.cluster.key_file.is_some());
     assert!(config.listeners[0].mountpoint.is_some());
+    assert!(config.listeners[0].tcp.receive_buffer.is_some());
+    assert_eq!(config.listeners[0].limits.access.len(), 2);
+    assert_eq!(config.listeners[0].tls.certificates.len(), 1);
+    assert_eq!(config.bans.list.len(), 1);
     assert!(config.adapter.advertised_address.is_some());
 }
 
@@ -84,6 +97,7 @@ fn choices_and_bounds_are_named() {
         "  # - rebind: They go to another replica, which is told `OnSocketCreated` first, with\n  #   ",
         "(a limit on their age) is not taken for lost. From 1 to 64.\n  connections_per_endpoint: 2\n",
         "From 1KiB to\n  # 960KiB.\n  max_payload: 512KiB\n",
+        "# - key: Its private key.\n      certificates: [] # for example [{chain: ",
     ] {
         assert!(text.contains(line), "{line}");
     }

@@ -13,8 +13,7 @@ fn bind(text: &str) -> Bind {
 
 #[test]
 fn variables_win_over_the_file() {
-    let text =
-        "adapter: {bind: 127.0.0.1:1}\nlisteners: [{name: a, bind: 1.1.1.1:1, backlog: 7}]\n";
+    let text = "adapter: {bind: 127.0.0.1:1}\nlisteners: [{name: a, bind: 1.1.1.1:1, tcp: {backlog: 7}}]\n";
     let config = with_env(
         text,
         &[
@@ -33,7 +32,7 @@ fn variables_win_over_the_file() {
     assert_eq!(config.drain.rate, 9);
     assert_eq!(config.mountpoint.as_str(), "${clientid}/");
     assert_eq!(config.listeners[0].bind, bind("2.2.2.2:2"));
-    assert_eq!(config.listeners[0].backlog, 7);
+    assert_eq!(config.listeners[0].tcp.backlog, 7);
     assert_eq!(config.listeners[1].name.as_str(), "b");
     let addresses: Vec<String> = config
         .handler
@@ -135,8 +134,8 @@ fn an_error_of_the_environment_names_the_variable() {
         ),
         (
             ("EXPROTO_NO__SUCH", "1"),
-            "no: there is no such key; the keys here are pod, cluster, listeners, mountpoint, \
-             connection, handler, adapter, broker, http, drain, log",
+            "no: there is no such key; the keys here are pod, cluster, listeners, limits, \
+             bans, mountpoint, connection, handler, adapter, broker, http, drain, log",
         ),
     ];
     for (variable, expected) in cases {

@@ -18,7 +18,7 @@ const BROKEN: &[(&str, &str)] = &[
     (
         "nothing: 1",
         "1:1: nothing: there is no such key; the keys here are pod, cluster, listeners, \
-         mountpoint, connection, handler, adapter, broker, http, drain, log",
+         limits, bans, mountpoint, connection, handler, adapter, broker, http, drain, log",
     ),
     (
         "adapter:\n  bnd: 127.0.0.1:1",
@@ -76,8 +76,8 @@ const BROKEN: &[(&str, &str)] = &[
         "2:29: handler.connections_per_endpoint: 65 is out of bounds; write a number from 1 to 64",
     ),
     (
-        "listeners:\n  - max_connections: 0",
-        "2:22: listeners[0].max_connections: 0 is out of bounds; write a number from 1 to 10000000",
+        "limits:\n  max_connections: 0",
+        "2:20: limits.max_connections: 0 is out of bounds; write a number from 1 to 10000000",
     ),
     (
         "adapter:\n  insecure: yes",
@@ -141,6 +141,83 @@ const BROKEN: &[(&str, &str)] = &[
          a-z, 0-9 and -",
     ),
     (
+        "limits:\n  max_connections_per_ip: 0",
+        "2:27: limits.max_connections_per_ip: 0 is out of bounds; write a number from 1 to \
+         10000000, or \"off\"",
+    ),
+    (
+        "limits:\n  max_connections_per_ip: few",
+        "2:27: limits.max_connections_per_ip: \"few\" is not a whole number; write digits only, or \
+         \"off\"",
+    ),
+    (
+        "limits:\n  connection_rate: 100",
+        "2:20: limits.connection_rate: \"100\" is not a rate; write for example 1000/s or 60/1m, or \
+         \"off\"",
+    ),
+    (
+        "limits:\n  connection_rate: 0/s",
+        "2:20: limits.connection_rate: 0/s lets nothing through; write \"off\" for no limit, or a \
+         larger rate",
+    ),
+    (
+        "limits:\n  traffic: {bytes_in: fast}",
+        "2:23: limits.traffic.bytes_in: \"fast\" is not a rate; write for example 64KiB/s or \
+         10MB/1m, or \"off\"",
+    ),
+    (
+        "limits:\n  access:\n    - reject all",
+        "3:7: limits.access[0]: \"reject all\" is not a rule; write allow or deny and then an \
+         address, a network or all, for example \"deny 10.0.0.0/8\"",
+    ),
+    (
+        "bans:\n  list:\n    - who: somebody",
+        "3:12: bans.list[0].who: \"somebody\" names nobody; write an IP address, a network such as \
+         10.0.0.0/8, or clientid:NAME",
+    ),
+    (
+        "bans:\n  list:\n    - until: 2027-01-31T12:00:00Z",
+        "3:7: bans.list[0]: who is missing; write who: and its value",
+    ),
+    (
+        "bans:\n  list:\n    - {who: 10.0.0.1, until: tomorrow}",
+        "3:30: bans.list[0].until: \"tomorrow\" is not a time in UTC; write for example \
+         2027-01-31T12:00:00Z",
+    ),
+    (
+        "listeners:\n  - framing: {length: {adjustment: -70000}}",
+        "2:36: listeners[0].framing.length.adjustment: -70000 is out of bounds; write a number \
+         from -65536 to 65536",
+    ),
+    (
+        "listeners:\n  - framing: {delimiter: {bytes: 0x0d}}",
+        "2:34: listeners[0].framing.delimiter.bytes: \"0x0d\" are not 1 to 16 bytes; write two \
+         hexadecimal digits for each, for example 0d0a",
+    ),
+    (
+        "listeners:\n  - framing: {flag: {escapes: [7d=7e]}}",
+        "2:32: listeners[0].framing.flag.escapes[0]: \"7d=7e\" is not an escape; write two bytes \
+         and the one that they mean, for example 7d02=7e",
+    ),
+    (
+        "listeners:\n  - framing: {max_frame: 1MiB}",
+        "2:26: listeners[0].framing.max_frame: 1MiB is out of bounds; write a size from 1KiB to \
+         64KiB",
+    ),
+    (
+        "listeners:\n  - proxy_protocol: {trusted: [balancer]}",
+        "2:32: listeners[0].proxy_protocol.trusted[0]: \"balancer\" is not a network; write for \
+         example 10.0.0.0/8, or an address",
+    ),
+    (
+        "listeners:\n  - tls: {certificates: [{chain: /tls/tls.crt}]}",
+        "2:26: listeners[0].tls.certificates[0]: key is missing; write key: and its value",
+    ),
+    (
+        "listeners:\n  - tls: {min_version: 1.1}",
+        "2:24: listeners[0].tls.min_version: \"1.1\" is not supported; write one of 1.2, 1.3",
+    ),
+    (
         "pod:\n  name: a/b",
         "2:9: pod.name: \"a/b\" cannot name a pod; write 1 to 63 characters out of A-Z, a-z, 0-9, \
          ., _ and -",
@@ -156,8 +233,9 @@ const BROKEN: &[(&str, &str)] = &[
          and ${username} are filled in; remove any other ${…}",
     ),
     (
-        "listeners:\n  - transport: dtls",
-        "2:16: listeners[0].transport: \"dtls\" is not supported; write tcp",
+        "listeners:\n  - transport: quic",
+        "2:16: listeners[0].transport: \"quic\" is not supported; write one of tcp, tls, ws, wss, \
+         udp, dtls",
     ),
     (
         "handler:\n  service: ConnectionHandler",
@@ -178,7 +256,8 @@ const BROKEN: &[(&str, &str)] = &[
     ),
     (
         "log:\n  level: ''",
-        "2:10: log.level: \"\" is no log level; write one of off, error, warn, info, debug, trace, as in info or info,exproto_gateway=debug",
+        "2:10: log.level: \"\" is no log level; write one of off, error, warn, info, \
+         debug, trace, as in info or info,exproto_gateway=debug",
     ),
     (
         "handler:\n  addresses: [https://h:1]",
@@ -236,8 +315,8 @@ const BROKEN: &[(&str, &str)] = &[
     ("? [a]\n: b", "1:3: a key must be text; write name: value"),
     (
         "- a",
-        "1:1: this is a list; write a mapping of the keys pod, cluster, listeners, mountpoint, \
-         connection, handler, adapter, broker, http, drain, log",
+        "1:1: this is a list; write a mapping of the keys pod, cluster, listeners, limits, bans, \
+         mountpoint, connection, handler, adapter, broker, http, drain, log",
     ),
     (
         "listeners: []",
