@@ -1,0 +1,257 @@
+//! Who is kept out for a time: networks and clients, named by the file, at run time, or by their own failures.
+
+/// What is looked up.
+mod table;
+
+use std::{
+    net::IpAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    time::{Instant, SystemTime},
+};
+
+use config::{Banned, Until};
+use parking_lot::RwLock;
+use tokio::sync::watch;
+
+use self::table::{End, Table};
+use super::{
+    bucket::{Clock, Pace},
+    sources::{PerSource, Source, Sources, WhenFull},
+};
+
+const TOO_MANY_FAILURES: &str = "too many failed handshakes or Authenticates";
+
+/// All bans, shared by all listeners. Where nobody is banned, asking costs one look at a number.
+#[derive(Clone)]
+pub struct Bans(Arc<Inner>);
+
+struct Inner {
+    /// How many bans there are, ended ones among them.
+    count: AtomicUsize,
+    bans: RwLock<All>,
+    clock: Clock,
+    failures: Sources,
+    news: watch::Sender<u64>,
+}
+
+struct All {
+    of_file: Table,
+    at_run_time: Table,
+    failures: Failures,
+    most: usize,
+}
+
+/// When failures lead to a ban, and to how long a one.
+#[derive(Clone, Copy)]
+struct Failures {
+    pace: Option<Pace>,
+    duration: std::time::Duration,
+}
+
+/// One ban that has not ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// Whom it names.
+    pub who: Banned,
+    /// When it ends; `None` is never.
+    pub until: Option<SystemTime>,
+    /// Why; may be empty.
+    pub reason: Arc<str>,
+    /// Whether it stands in the file.
+    pub of_file: bool,
+}
+
+impl Bans {
+    /// Those of the file.
+    #[must_use]
+    pub fn new(config: &config::Bans) -> Self {
+        let bans = Self(Arc::new(Inner {
+            count: AtomicUsize::new(0),
+            bans: RwLock::new(All {
+                of_file: Table::default(),
+                at_run_time: Table::default(),
+                failures: Failures {
+                    pace: None,
+                    duration: config.duration,
+                },
+                most: 0,
+            }),
+            clock: Clock::new(),
+            failures: Sources::new(WhenFull::LetPass),
+            news: watch::Sender::new(0),
+        }));
+        bans.configure(config);
+        bans
+    }
+
+    /// Another file: exactly the bans that came from the old one are replaced.
+    pub fn configure(&self, config: &config::Bans) {
+        let mut of_file = Table::default();
+        for ban in &config.list {
+            let until = ban.until.map(|Until(until)| until);
+            of_file.insert(ban.who.clone(), until.into(), ban.reason.as_str().into());
+        }
+        let pace = config.failure_rate.map(|rate| Pace::new(rate, 1));
+        self.change(SystemTime::now(), |all| {
+            all.failures = Failures {
+                pace,
+                duration: config.duration,
+            };
+            all.most = config.max_entries as usize;
+            all.of_file = of_file;
+        });
+        if pace.is_none() {
+            self.0.failures.forget_idle();
+        }
+        if !config.list.is_empty() {
+            self.0.news.send_modify(|count| *count += 1);
+        }
+    }
+
+    /// Bans at run time, `until: None` for good. If that one is banned at run time already, this ban counts. If there
+    /// are as many as there may be, the one that ends first gives way.
+    pub fn ban(&self, who: Banned, until: Option<SystemTime>, reason: &str) {
+        let now = SystemTime::now();
+        self.change(now, |all| all.ban(who, until.into(), reason, now));
+        self.0.news.send_modify(|count| *count += 1);
+    }
+
+    /// Lifts the bans on exactly that one. One of the file comes back with the next reload. Whether there was one.
+    #[must_use]
+    pub fn lift(&self, who: &Banned) -> bool {
+        if let Banned::Network(network) = who {
+            self.0.failures.forget(network.addr().into());
+        }
+        self.change(SystemTime::now(), |all| {
+            all.of_file.remove(who) | all.at_run_time.remove(who)
+        })
+    }
+
+    /// All bans that have not ended: those of the file, then those of run time, each in the order of their ends.
+    #[must_use]
+    pub fn list(&self) -> Vec<Listed> {
+        let now = SystemTime::now();
+        let all = self.0.bans.read();
+        let listed = |table: &Table, of_file| {
+            let bans = table.iter(now).map(|(who, end, reason)| Listed {
+                who: who.clone(),
+                until: end.until(),
+                reason: reason.clone(),
+                of_file,
+            });
+            bans.collect::<Vec<_>>()
+        };
+        let mut bans = listed(&all.of_file, true);
+        bans.extend(listed(&all.at_run_time, false));
+        bans
+    }
+
+    /// The reason, if that device is banned.
+    #[must_use]
+    pub fn is_banned_ip(&self, device: IpAddr) -> Option<Arc<str>> {
+        self.covers(Some(device), None)
+    }
+
+    /// The reason, if that client is banned.
+    #[must_use]
+    pub fn is_banned_client(&self, clientid: &str) -> Option<Arc<str>> {
+        self.covers(None, Some(clientid))
+    }
+
+    /// The reason, if a ban names any of the two.
+    #[must_use]
+    pub fn covers(&self, device: Option<IpAddr>, clientid: Option<&str>) -> Option<Arc<str>> {
+        if self.0.count.load(Relaxed) == 0 {
+            return None;
+        }
+        let all = self.0.bans.read();
+        all.find(device, clientid, SystemTime::now()).cloned()
+    }
+
+    /// Changes when there are new bans: then open connections may be [covered](Bans::covers) that were not before.
+    /// Many bans may come in a short time, so it is best not to look through the connections for each of them.
+    #[must_use]
+    pub fn changed(&self) -> watch::Receiver<u64> {
+        self.0.news.subscribe()
+    }
+
+    /// A handshake or an Authenticate of that device failed. Whether it has just been banned for it.
+    #[must_use]
+    pub fn failed(&self, device: IpAddr) -> bool {
+        self.failed_at(device, Instant::now(), SystemTime::now())
+    }
+
+    fn failed_at(&self, device: IpAddr, now: Instant, today: SystemTime) -> bool {
+        let Failures { pace, duration } = self.0.bans.read().failures;
+        let source = Source::from(device);
+        let limit = PerSource { most: None, pace };
+        if self
+            .0
+            .failures
+            .admit(source, &limit, self.0.clock.at(now))
+            .is_ok()
+        {
+            return false;
+        }
+        let is_new = self.change(today, |all| {
+            if all.find(Some(device.to_canonical()), None, today).is_some() {
+                return false;
+            }
+            let until = today.checked_add(duration);
+            all.ban(
+                Banned::Network(source.into()),
+                until.into(),
+                TOO_MANY_FAILURES,
+                today,
+            );
+            true
+        });
+        if is_new {
+            // It starts anew when the ban ends.
+            self.0.failures.forget(source);
+            self.0.news.send_modify(|count| *count += 1);
+        }
+        is_new
+    }
+
+    fn change<R>(&self, now: SystemTime, change: impl FnOnce(&mut All) -> R) -> R {
+        let mut all = self.0.bans.write();
+        let result = change(&mut all);
+        let most = all.most;
+        all.at_run_time.trim(most, now);
+        self.0
+            .count
+            .store(all.of_file.len() + all.at_run_time.len(), Relaxed);
+        result
+    }
+}
+
+impl All {
+    fn ban(&mut self, who: Banned, end: End, reason: &str, now: SystemTime) {
+        let room = self
+            .most
+            .saturating_sub(usize::from(!self.at_run_time.contains(&who)));
+        self.at_run_time.trim(room, now);
+        self.at_run_time.insert(who, end, reason.into());
+    }
+
+    fn find(
+        &self,
+        device: Option<IpAddr>,
+        clientid: Option<&str>,
+        now: SystemTime,
+    ) -> Option<&Arc<str>> {
+        let device = device.map(|device| device.to_canonical());
+        let tables = [&self.of_file, &self.at_run_time];
+        tables.into_iter().find_map(|table| {
+            let by_device = device.and_then(|device| table.find_ip(device, now));
+            by_device.or_else(|| table.find_client(clientid?, now))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;
