@@ -1,14 +1,94 @@
-//! What a connection knows of its socket, whatever the listener: the two ends and the kind.
+//! What a connection knows of its socket, whatever the listener: how to drive it, its two ends, its kind, and what
+//! the device told before its first byte.
 
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    task::{Context, Poll},
+};
 
+use bytes::Bytes;
 use proto::exproto;
+use tokio::io::ReadBuf;
 
-/// The kind of socket, as the contract names it.
+/// A stream of bytes: TCP, or TLS over it.
+pub mod stream;
+/// A UDP peer.
+pub mod udp;
+/// A DTLS session.
+pub mod dtls;
+/// A DTLS 1.3 session.
+#[cfg(feature = "dtls13")]
+pub mod dtls13;
+/// What is told of a device before its first byte.
+mod details;
+/// A WebSocket.
+pub mod websocket;
+
+pub use self::details::{Details, PeerCertificate};
+
+/// A device's socket, as its connection drives it: a stream of bytes, or one that keeps the boundaries of messages
+/// (datagrams, WebSocket). One task drives it, and every method that is pending wakes this task.
+pub trait Socket: Send + 'static {
+    /// Whether it keeps the boundaries of messages.
+    fn keeps_boundaries(&self) -> bool;
+
+    /// Reads some bytes of a stream into `into`, or one whole message of its own, which may be empty.
+    fn poll_receive(
+        &mut self,
+        cx: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<Received>>;
+
+    /// Takes some of the batch, one whole message of it at least, and tells how many bytes that were. What was taken
+    /// is on its way only after [`Socket::poll_flush`].
+    fn poll_send(&mut self, cx: &mut Context<'_>, batch: Batch<'_>) -> Poll<io::Result<usize>>;
+
+    /// Ready once everything taken is handed to the system.
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+
+    /// Says goodbye to the device, as the transport does that. What was taken is flushed first.
+    fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+
+    /// From here on, being dropped ends it at once: nothing waits for a device that does not read.
+    fn abort(&mut self);
+}
+
+/// What a read brought.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Received {
+    /// What was filled in.
+    Data,
+    /// One whole message.
+    Message(Bytes),
+    /// The device sends no more.
+    End,
+}
+
+/// What is to be written. For a stream `size` means nothing.
+#[derive(Clone, Copy, Debug)]
+pub struct Batch<'a> {
+    /// Bytes; where boundaries are kept, one or more messages.
+    pub bytes: &'a [u8],
+    /// The length of each message; the last may be shorter. 0: it is one empty message.
+    pub size: usize,
+}
+
+/// The kind of socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Transport {
     /// A TCP socket.
     Tcp,
+    /// TLS over TCP.
+    Tls,
+    /// WebSocket over TCP.
+    Ws,
+    /// WebSocket over TLS.
+    Wss,
+    /// A UDP peer.
+    Udp,
+    /// A DTLS session.
+    Dtls,
 }
 
 impl Transport {
@@ -17,18 +97,51 @@ impl Transport {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Tcp => "tcp",
+            Self::Tls => "tls",
+            Self::Ws => "ws",
+            Self::Wss => "wss",
+            Self::Udp => "udp",
+            Self::Dtls => "dtls",
         }
+    }
+
+    /// Whether a device's goodbye is one of TLS.
+    #[must_use]
+    pub fn is_secure(self) -> bool {
+        matches!(self, Self::Tls | Self::Wss | Self::Dtls)
+    }
+
+    /// Whether devices send datagrams.
+    #[must_use]
+    pub fn is_datagram(self) -> bool {
+        matches!(self, Self::Udp | Self::Dtls)
     }
 
     fn socket_type(self) -> exproto::SocketType {
         match self {
-            Self::Tcp => exproto::SocketType::Tcp,
+            Self::Tcp | Self::Ws => exproto::SocketType::Tcp,
+            Self::Tls | Self::Wss => exproto::SocketType::Ssl,
+            Self::Udp => exproto::SocketType::Udp,
+            Self::Dtls => exproto::SocketType::Dtls,
         }
     }
 }
 
-/// The two ends of a connection.
-#[derive(Clone, Copy, Debug)]
+impl From<config::Transport> for Transport {
+    fn from(transport: config::Transport) -> Self {
+        match transport {
+            config::Transport::Tcp => Self::Tcp,
+            config::Transport::Tls => Self::Tls,
+            config::Transport::Ws => Self::Ws,
+            config::Transport::Wss => Self::Wss,
+            config::Transport::Udp => Self::Udp,
+            config::Transport::Dtls => Self::Dtls,
+        }
+    }
+}
+
+/// What is known of a connection before its first byte.
+#[derive(Clone, Debug)]
 pub struct ConnInfo {
     /// The kind of socket.
     pub transport: Transport,
@@ -36,6 +149,8 @@ pub struct ConnInfo {
     pub device: SocketAddr,
     /// The gateway's address, as the device sees it.
     pub local: SocketAddr,
+    /// What the handler is told with `OnSocketCreated` alone.
+    pub details: Details,
 }
 
 impl ConnInfo {
@@ -48,6 +163,7 @@ impl ConnInfo {
             transport,
             device: canonical(device),
             local: canonical(local),
+            details: Details::default(),
         }
     }
 
@@ -62,7 +178,13 @@ impl ConnInfo {
             socktype: self.transport.socket_type().into(),
             peername: Some(address(self.device.ip(), self.device.port())),
             sockname: Some(address(self.local.ip(), self.local.port())),
-            peercert: None,
+            peercert: self
+                .details
+                .certificate()
+                .map(|certificate| exproto::CertificateInfo {
+                    cn: certificate.cn.clone(),
+                    dn: certificate.dn.clone(),
+                }),
         }
     }
 }

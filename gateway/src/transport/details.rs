@@ -1,0 +1,132 @@
+//! What is told of a device before its first byte: its certificate, and metadata for `OnSocketCreated`.
+
+use base64::{Engine as _, engine::general_purpose::STANDARD_NO_PAD};
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+/// The most bytes that all of the metadata may take, names included: HTTP/2 peers refuse long lists of headers.
+const MOST: usize = 8 * 1024;
+
+/// What certificates, SNI, PROXY headers and the like tell of a device. Nothing is allocated where there is nothing.
+#[derive(Clone, Debug, Default)]
+pub struct Details(Option<Box<Inner>>);
+
+#[derive(Clone, Debug, Default)]
+struct Inner {
+    certificate: Option<PeerCertificate>,
+    headers: HeaderMap,
+    size: usize,
+}
+
+impl Inner {
+    fn append(&mut self, name: HeaderName, value: HeaderValue) {
+        // As HPACK counts: 32 bytes for what surrounds an entry.
+        let size = name.as_str().len() + value.len() + 32;
+        if self.size + size > MOST {
+            let truncated = HeaderName::from_static("exproto-truncated");
+            self.headers
+                .insert(truncated, HeaderValue::from_static("true"));
+        } else {
+            self.size += size;
+            self.headers.append(name, value);
+        }
+    }
+}
+
+/// Who a device's certificate says that it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PeerCertificate {
+    /// The common name; empty where there is none.
+    pub cn: String,
+    /// The distinguished name.
+    pub dn: String,
+}
+
+impl Details {
+    /// Adds metadata: as it is where it is printable ASCII, else in base64 under the name with `-bin`, as gRPC has it.
+    /// May be called more than once for a name. What does not fit into 8 KiB is left out, and `exproto-truncated: true`
+    /// says so.
+    pub fn add(&mut self, name: &'static str, value: &[u8]) {
+        let printable = value.iter().all(|byte| (0x20..=0x7e).contains(byte));
+        // A value with blanks around it would lose them on its way.
+        let plain = printable && value.trim_ascii().len() == value.len();
+        let (name, value) = if plain {
+            (HeaderName::from_static(name), value.to_vec())
+        } else {
+            let name = HeaderName::from_bytes(format!("{name}-bin").as_bytes());
+            let name = name.expect("a header's name with -bin is one");
+            (name, STANDARD_NO_PAD.encode(value).into_bytes())
+        };
+        let value = HeaderValue::from_bytes(&value).expect("printable ASCII");
+        self.0.get_or_insert_default().append(name, value);
+    }
+
+    /// Adds all that the other tells, where there is room for it.
+    pub fn merge(&mut self, other: Self) {
+        let Some(other) = other.0 else { return };
+        let Some(inner) = &mut self.0 else {
+            self.0 = Some(other);
+            return;
+        };
+        inner.certificate = other.certificate.or(inner.certificate.take());
+        for (name, value) in &other.headers {
+            inner.append(name.clone(), value.clone());
+        }
+    }
+
+    /// The device has shown this certificate.
+    pub fn set_certificate(&mut self, certificate: PeerCertificate) {
+        self.0.get_or_insert_default().certificate = Some(certificate);
+    }
+
+    /// The certificate that the device has shown.
+    #[must_use]
+    pub fn certificate(&self) -> Option<&PeerCertificate> {
+        self.0.as_ref()?.certificate.as_ref()
+    }
+
+    /// The metadata for `OnSocketCreated`.
+    #[must_use]
+    pub fn headers(&self) -> Option<&HeaderMap> {
+        self.0.as_ref().map(|inner| &inner.headers)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plain_text_stays_as_it_is() {
+        let mut details = Details::default();
+        details.add("exproto-tls-sni", b"device.example.net");
+        assert_eq!(
+            details.headers().unwrap()["exproto-tls-sni"],
+            "device.example.net"
+        );
+    }
+
+    #[test]
+    fn what_headers_cannot_carry_goes_in_base64() {
+        let mut details = Details::default();
+        details.add("exproto-tls-sni", "gerät".as_bytes());
+        details.add("exproto-proxy-alpn", b" h2");
+        let headers = details.headers().unwrap();
+        assert_eq!(headers["exproto-tls-sni-bin"], "Z2Vyw6R0");
+        assert_eq!(headers["exproto-proxy-alpn-bin"], "IGgy");
+    }
+
+    #[test]
+    fn all_of_it_stays_within_8_kib() {
+        let mut details = Details::default();
+        for _ in 0..100 {
+            details.add("exproto-cert-san", &[b'x'; 200]);
+        }
+        let headers = details.headers().unwrap();
+        let size: usize = headers
+            .iter()
+            .map(|(name, value)| name.as_str().len() + value.len() + 32)
+            .sum();
+        assert!(size <= MOST + 64, "{size}");
+        assert_eq!(headers["exproto-truncated"], "true");
+    }
+}
