@@ -151,7 +151,7 @@ fn credentials(request: AuthenticateRequest, handle: &Handle) -> Result<Credenti
         password: Password::new(request.password),
         proto_name: info.proto_name,
         proto_ver: info.proto_ver,
-        conninfo: *handle.info(),
+        conninfo: handle.info().clone(),
         listener: handle.listener().to_owned(),
     })
 }

@@ -6,11 +6,13 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use config::Mountpoint;
+use arc_swap::ArcSwap;
+use config::{Config, Mountpoint};
 use dashmap::DashMap;
 use tokio::time::timeout;
 
 use crate::{
+    admission::Bans,
     auth::{Authenticator, Credentials},
     connection::{Begin, CallError, Client, CloseReason, Handle},
 };
@@ -26,7 +28,8 @@ pub struct Clients(Arc<Inner>);
 struct Inner {
     authenticator: Arc<dyn Authenticator>,
     /// By listener.
-    mountpoints: HashMap<String, Mountpoint>,
+    mountpoints: ArcSwap<HashMap<String, Mountpoint>>,
+    bans: Bans,
     owners: DashMap<Arc<str>, Handle>,
 }
 
@@ -45,16 +48,19 @@ impl Drop for Claim {
 }
 
 impl Clients {
-    /// Nobody has any clientid yet. `mountpoints` is by listener.
-    pub fn new(
-        authenticator: Arc<dyn Authenticator>,
-        mountpoints: HashMap<String, Mountpoint>,
-    ) -> Self {
+    /// Nobody has any clientid yet.
+    pub fn new(authenticator: Arc<dyn Authenticator>, config: &Config, bans: Bans) -> Self {
         Self(Arc::new(Inner {
             authenticator,
-            mountpoints,
+            mountpoints: ArcSwap::from_pointee(mountpoints(config)),
+            bans,
             owners: DashMap::new(),
         }))
+    }
+
+    /// Takes the mountpoints for clients that come later.
+    pub fn configure(&self, config: &Config) {
+        self.0.mountpoints.store(Arc::new(mountpoints(config)));
     }
 
     /// Makes the connection the client that the credentials name, and closes any older one with the same clientid.
@@ -67,12 +73,18 @@ impl Clients {
             Begin::Known => return Ok(()),
             Begin::Check(attempt) => attempt,
         };
-        let grant = self
-            .0
-            .authenticator
-            .authenticate(&credentials)
-            .await
-            .map_err(|denied| CallError::Denied(denied.to_string()))?;
+        if let Some(reason) = self.0.bans.is_banned_client(&credentials.clientid) {
+            return Err(CallError::Denied(format!(
+                "the clientid is banned: {reason}"
+            )));
+        }
+        let grant = match self.0.authenticator.authenticate(&credentials).await {
+            Ok(grant) => grant,
+            Err(denied) => {
+                handle.failed_to_authenticate();
+                return Err(CallError::Denied(denied.to_string()));
+            }
+        };
         let expiry = match grant.expires_at {
             Some(at) => Some(from_now(at)?),
             None => None,
@@ -104,7 +116,8 @@ impl Clients {
     }
 
     fn mountpoint(&self, credentials: &Credentials) -> Result<String, CallError> {
-        let Some(template) = self.0.mountpoints.get(&credentials.listener) else {
+        let mountpoints = self.0.mountpoints.load();
+        let Some(template) = mountpoints.get(&credentials.listener) else {
             return Ok(String::new());
         };
         let mut mountpoint = template.as_str().to_owned();
@@ -126,6 +139,14 @@ impl Clients {
         }
         Ok(mountpoint)
     }
+}
+
+fn mountpoints(config: &Config) -> HashMap<String, Mountpoint> {
+    let own = |listener: &config::Listener| {
+        let mountpoint = listener.mountpoint.as_ref().unwrap_or(&config.mountpoint);
+        (listener.name.to_string(), mountpoint.clone())
+    };
+    config.listeners.iter().map(own).collect()
 }
 
 fn from_now(at: SystemTime) -> Result<Instant, CallError> {

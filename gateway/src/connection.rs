@@ -8,6 +8,12 @@
 mod handle;
 /// Who the connection is, and so what may be asked of it.
 mod phase;
+/// What all connections of a listener share.
+mod settings;
+/// Commands on their way to it.
+mod mailbox;
+/// Bytes on their way in.
+mod inbound;
 /// What waits for the handler.
 mod callbacks;
 /// How one callback reaches a handler, or what that means for the connection.
@@ -25,95 +31,61 @@ mod closing;
 
 use std::{
     any::Any,
-    cell::RefCell,
     future::poll_fn,
     io,
     ops::ControlFlow,
-    pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
-use http::HeaderMap;
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    sync::{Semaphore, mpsc, oneshot},
-};
+use tokio::sync::oneshot;
 
 use self::{
     callbacks::Callbacks,
     handle::{Command, Shared},
+    inbound::{Inbound, Read},
     outbox::Outbox,
     subscriptions::Subscriptions,
-    timers::{Due, Timers},
+    timers::{Due, Timers, Waits},
 };
 pub use self::{
     close::{Blame, CloseReason, SocketFailure},
     delivery::Policy,
     handle::{CallError, Handle},
     phase::{Attempt, Begin, Client},
+    settings::{InProcess, Settings, Tuning},
 };
 use crate::{
-    broker::{Broker, queue},
+    admission::{Direction, Flow},
+    broker::queue,
     conn_id::ConnId,
-    handler::Handlers,
-    metrics::{ListenerMetrics, Metrics},
-    transport::ConnInfo,
+    transport::{ConnInfo, Socket},
 };
 
 /// Bytes that one read takes at most, and one `OnReceivedBytes` carries at most.
 const CHUNK: usize = 64 * 1024;
-/// Commands that wait for the connection's task. Each is done at once, so more would only hide trouble.
-const MAILBOX: usize = 8;
-
-/// What all connections of a listener share.
-pub struct Settings {
-    /// The listener's name.
-    pub listener: String,
-    /// gRPC metadata that every callback carries.
-    pub headers: HeaderMap,
-    /// The limits of each connection.
-    pub limits: config::Connection,
-    /// The limits of the queue of messages.
-    pub queue: queue::Limits,
-    /// How long a device may say nothing after it connected.
-    pub first_byte_timeout: Option<Duration>,
-    /// How long it may say nothing later.
-    pub idle_timeout: Option<Duration>,
-    /// How long it may stay without Authenticate.
-    pub authentication_timeout: Option<Duration>,
-    /// Whether the connection outlives the device's FIN.
-    pub half_close: bool,
-    /// What to do when a handler fails.
-    pub policy: Policy,
-    /// Who is told.
-    pub handlers: Handlers,
-    /// Who routes messages.
-    pub broker: Broker,
-    /// What is counted for the listener.
-    pub counts: Arc<ListenerMetrics>,
-    /// What is counted for the pod.
-    pub metrics: Arc<Metrics>,
-    /// Sockets that wait for their device to close; the pod has so many places for them.
-    pub lingering: Arc<Semaphore>,
-}
 
 /// What is undone, by being dropped, once no more calls are taken.
 pub type Guard = Box<dyn Any + Send>;
 
 /// A connection that runs once its task is spawned; in between it can be registered.
-pub struct Connection<Io> {
+pub struct Connection {
     shared: Arc<Shared>,
-    io: Io,
-    mailbox: mpsc::Receiver<Box<Command>>,
+    socket: Box<dyn Socket>,
+    inbound: Inbound,
     outbox: Outbox,
     callbacks: Callbacks,
     timers: Timers,
     subscriptions: Subscriptions,
-    guards: Vec<Guard>,
-    /// The device may still send.
-    reading: bool,
+    /// The connection's place in the registry.
+    registration: Option<Guard>,
+    /// The client's place among the clients.
+    claim: Option<Guard>,
+    /// The rates of a socket that can be made to wait. Datagrams are dropped instead, before they come here.
+    flow: Option<Flow>,
+    /// A rate stands in the way of writing until then.
+    write_resumes: Option<Instant>,
     /// The socket takes nothing any more, for this reason.
     broken: Option<CloseReason>,
     /// The connection ends for this reason as soon as the handler has been told all that it must be.
@@ -128,50 +100,46 @@ enum Event {
     HandlerLost,
     WriteFailed(io::Error),
     Broken(CloseReason),
-    Received,
-    Eof,
+    Read(Read),
     Messages(queue::Ready),
     Due(Due),
 }
 
-impl<Io: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection<Io> {
-    /// A connection over `io`, and the handle to it.
+impl Connection {
+    /// A connection over `socket`, and the handle to it.
     pub fn new(
         id: ConnId,
         key: u64,
         info: ConnInfo,
         settings: Arc<Settings>,
-        io: Io,
-    ) -> (Handle, Self) {
-        let (sender, mailbox) = mpsc::channel(MAILBOX);
-        let timers = Timers::new(
-            Instant::now(),
-            settings.first_byte_timeout,
-            settings.idle_timeout,
-            settings.authentication_timeout,
-        );
-        let outbox = Outbox::new(settings.limits.outbox_limit.bytes());
-        let shared = Arc::new(Shared::new(id, key, info, settings, sender));
-        let connection = Self {
-            io,
-            mailbox,
-            outbox,
-            callbacks: Callbacks::new(shared.clone()),
-            timers,
+        socket: Box<dyn Socket>,
+    ) -> (Handle, Box<Self>) {
+        let keeps_boundaries = socket.keeps_boundaries();
+        let flow = (!info.transport.is_datagram()).then(|| Flow::new(&settings.gate));
+        let shared = Arc::new(Shared::new(id, key, info, settings, keeps_boundaries));
+        let inbound = Inbound::new(shared.clone());
+        let connection = Box::new(Self {
+            socket,
+            outbox: Outbox::new(shared.outbox_limit, keeps_boundaries),
+            callbacks: Callbacks::new(shared.clone(), inbound.is_by_message()),
+            inbound,
+            timers: Timers::new(Instant::now()),
             subscriptions: Subscriptions::default(),
-            guards: Vec::new(),
-            reading: true,
+            registration: None,
+            claim: None,
+            flow,
+            write_resumes: None,
             broken: None,
             ending: None,
             shared: shared.clone(),
-        };
+        });
         (Handle::new(shared), connection)
     }
 
     /// Serves the connection until it has ended and the handler knows. `guard` is dropped as soon as no more calls
     /// are taken.
-    pub async fn run(mut self, guard: Guard) {
-        self.guards.push(guard);
+    pub async fn run(mut self: Box<Self>, guard: Guard) {
+        self.registration = Some(guard);
         self.callbacks.created();
         let reason = loop {
             let event = poll_fn(|cx| self.poll_event(cx)).await;
@@ -179,6 +147,7 @@ impl<Io: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection<Io> {
                 break reason;
             }
             if let Some(reason) = self.ending
+                && !(reason.delivers_what_was_read() && self.inbound.refill(&mut self.callbacks))
                 && self.callbacks.are_done()
             {
                 break reason;
@@ -197,7 +166,7 @@ impl<Io: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection<Io> {
         if let Some(reason) = asked.filter(|reason| !ends_already(reason)) {
             return Poll::Ready(Event::Asked(reason));
         }
-        if let Poll::Ready(Some(command)) = self.mailbox.poll_recv(cx) {
+        if let Some(command) = self.shared.mailbox.pop() {
             return Poll::Ready(Event::Command(command));
         }
         if let Poll::Ready(outcome) = self.callbacks.poll_answered(cx) {
@@ -206,62 +175,63 @@ impl<Io: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection<Io> {
         if self.callbacks.lost_its_handler() {
             return Poll::Ready(Event::HandlerLost);
         }
-        if !self.outbox.is_empty()
-            && let Poll::Ready(Err(error)) = self.poll_write(cx)
-        {
+        if let Poll::Ready(Err(error)) = self.poll_write(cx) {
             return Poll::Ready(Event::WriteFailed(error));
         }
-        if self.reading && self.callbacks.room() > 0 {
-            if let Poll::Ready(event) = self.poll_read(cx) {
-                return Poll::Ready(event);
-            }
-            if let Some(reason) = self.broken {
-                return Poll::Ready(Event::Broken(reason));
-            }
+        if let Poll::Ready(read) = self.inbound.poll(
+            &mut *self.socket,
+            &mut self.callbacks,
+            self.flow.as_ref(),
+            cx,
+        ) {
+            return Poll::Ready(Event::Read(read));
+        }
+        if let Some(reason) = self.broken
+            && self.inbound.is_reading()
+            && self.callbacks.room() > 0
+        {
+            return Poll::Ready(Event::Broken(reason));
         }
         if self.ending.is_none()
             && let Poll::Ready(ready) = self.callbacks.poll_messages(cx)
         {
             return Poll::Ready(Event::Messages(ready));
         }
-        let send_timeout = self.shared.settings.limits.send_timeout;
-        let stalled = self.outbox.stalled_since();
-        self.timers
-            .poll_due(stalled, send_timeout, cx)
-            .map(Event::Due)
+        let waits = Waits {
+            stalled: self.outbox.stalled_since(),
+            flow: [self.inbound.resumes(), self.write_resumes]
+                .into_iter()
+                .flatten()
+                .min(),
+        };
+        let patience = self.shared.settings.tuning().patience;
+        self.timers.poll_due(&patience, waits, cx).map(Event::Due)
     }
 
+    /// Writes and flushes as much as the socket takes and the rates allow.
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let mut written = 0;
-        let room = &self.shared.room;
-        let outcome = self.outbox.poll_drive(&mut self.io, room, &mut written, cx);
-        if written > 0 {
-            self.shared.settings.counts.bytes_sent(written);
+        self.write_resumes = None;
+        while !self.outbox.is_empty() {
+            let limited = self.flow.as_ref().filter(|flow| !flow.is_unlimited());
+            let allowed = match limited.map(|flow| flow.allowance(Direction::Out, Instant::now())) {
+                None => None,
+                Some(Ok(allowed)) => Some(allowed),
+                Some(Err(resumes)) => {
+                    self.write_resumes = Some(resumes);
+                    ready!(self.outbox.poll_flush(&mut *self.socket, cx))?;
+                    return Poll::Pending;
+                }
+            };
+            let room = &self.shared.room;
+            let step = self.outbox.poll_step(&mut *self.socket, room, allowed, cx);
+            let written = ready!(step)?;
+            if let Some(flow) = limited {
+                let now = Instant::now();
+                flow.spend(Direction::Out, written.bytes, written.messages, now);
+            }
+            self.shared.settings.counts.bytes_sent(written.bytes);
         }
-        outcome
-    }
-
-    /// Reads into a buffer that the worker thread lends for the moment: an idle connection holds none.
-    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
-        thread_local! {
-            static BUFFER: RefCell<Box<[u8]>> = RefCell::new(vec![0; CHUNK].into());
-        }
-        BUFFER.with_borrow_mut(|buffer| {
-            let limit = self.callbacks.room().min(CHUNK);
-            let mut chunk = ReadBuf::new(&mut buffer[..limit]);
-            Poll::Ready(
-                match ready!(Pin::new(&mut self.io).poll_read(cx, &mut chunk)) {
-                    Ok(()) if chunk.filled().is_empty() => Event::Eof,
-                    Ok(()) => {
-                        let bytes = chunk.filled();
-                        self.shared.settings.counts.bytes_received(bytes.len());
-                        self.callbacks.received(bytes);
-                        Event::Received
-                    }
-                    Err(error) => Event::Broken(CloseReason::from(&error)),
-                },
-            )
-        })
+        Poll::Ready(Ok(()))
     }
 
     fn on_event(&mut self, event: Event) -> ControlFlow<CloseReason> {
@@ -278,7 +248,7 @@ impl<Io: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection<Io> {
             Event::WriteFailed(error) => {
                 self.broken = Some(CloseReason::from(&error));
                 self.outbox.abandon(&self.shared.room);
-                if self.reading || self.ending.is_some() {
+                if self.inbound.is_reading() || self.ending.is_some() {
                     ControlFlow::Continue(())
                 } else {
                     self.end(CloseReason::from(&error))
@@ -288,18 +258,7 @@ impl<Io: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection<Io> {
                 self.outbox.abandon(&self.shared.room);
                 self.end(reason)
             }
-            Event::Received => {
-                self.timers.heard(Instant::now());
-                ControlFlow::Continue(())
-            }
-            Event::Eof => {
-                self.reading = false;
-                if self.shared.settings.half_close {
-                    ControlFlow::Continue(())
-                } else {
-                    self.end(CloseReason::TcpClosed)
-                }
-            }
+            Event::Read(read) => self.on_read(read),
             Event::Messages(queue::Ready::Messages) => {
                 self.callbacks.messages();
                 ControlFlow::Continue(())
@@ -311,8 +270,35 @@ impl<Io: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection<Io> {
         }
     }
 
+    fn on_read(&mut self, read: Read) -> ControlFlow<CloseReason> {
+        match read {
+            Read::Received => {}
+            Read::BadFrame(error, fatal) => {
+                let (conn, device) = (&self.shared.id, self.shared.info.device);
+                tracing::debug!(%conn, %device, %error, "the device sent a bad frame");
+                if fatal {
+                    return self.end(CloseReason::FrameError);
+                }
+            }
+            Read::End => {
+                let transport = self.shared.info.transport;
+                if self.shared.settings.tuning().half_close {
+                    return ControlFlow::Continue(());
+                }
+                return self.end(CloseReason::closed_by_device(transport));
+            }
+            Read::Failed(error) => {
+                self.outbox.abandon(&self.shared.room);
+                return self.end(CloseReason::from(&error));
+            }
+        }
+        self.timers.heard(Instant::now());
+        ControlFlow::Continue(())
+    }
+
     fn on_due(&mut self, due: Due) -> ControlFlow<CloseReason> {
-        let paused = self.reading && self.callbacks.room() == 0;
+        let held_up = self.callbacks.room() == 0 || self.inbound.resumes().is_some();
+        let paused = self.inbound.is_reading() && held_up;
         match due {
             // The device may well have spoken: it is we who do not listen.
             Due::Silence | Due::Keepalive if paused => {
@@ -332,6 +318,8 @@ impl<Io: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection<Io> {
             Due::Authentication => ControlFlow::Break(CloseReason::AuthenticationTimeout),
             Due::Expiry => self.end(CloseReason::Expired),
             Due::Send => ControlFlow::Break(CloseReason::SlowConsumer),
+            // The next look does what the rate lets through.
+            Due::Flow => ControlFlow::Continue(()),
         }
     }
 
@@ -344,7 +332,7 @@ impl<Io: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection<Io> {
         if self.callbacks.nobody_cares() {
             return ControlFlow::Break(reason);
         }
-        self.reading = false;
+        self.inbound.stop();
         self.ending = Some(reason);
         self.timers.end();
         ControlFlow::Continue(())
@@ -366,7 +354,7 @@ impl<Io: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection<Io> {
                 let outcome = self.shared.phase.authenticated(client);
                 if outcome.is_ok() {
                     self.timers.authenticated(expiry);
-                    self.guards.push(claim);
+                    self.claim = Some(claim);
                 }
                 answer(reply, outcome);
             }
@@ -379,7 +367,7 @@ impl<Io: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection<Io> {
             Command::Subscribe { filter, qos, reply } => {
                 let queue = self.callbacks.queue();
                 let settings = &self.shared.settings;
-                let limit = settings.limits.max_subscriptions;
+                let limit = settings.tuning().limits.max_subscriptions;
                 let outcome = self
                     .subscriptions
                     .add(&settings.broker, queue, filter, qos, limit);

@@ -4,6 +4,7 @@
 //! SDK. One provider serves every reader, so Prometheus sees what OTLP will.
 
 use std::{
+    collections::BTreeMap,
     sync::{
         Arc,
         atomic::{AtomicI64, AtomicU64, Ordering::Relaxed},
@@ -16,13 +17,14 @@ use opentelemetry::{
     metrics::{Histogram, Meter, MeterProvider as _},
 };
 use opentelemetry_sdk::metrics::SdkMeterProvider;
+use parking_lot::Mutex;
 use prometheus::{Encoder as _, Registry, TextEncoder};
 use proto::exproto::ResultCode;
 
 /// What is counted for a listener.
 mod listener;
 
-pub use self::listener::{ListenerMetrics, Open};
+pub use self::listener::{Dropped, ListenerMetrics, Open};
 use crate::{
     broker::Broker,
     connection::CloseReason,
@@ -112,6 +114,7 @@ pub struct Metrics {
     callbacks: [[AtomicU64; Outcome::ALL.len()]; Method::ALL.len()],
     adapter_calls: [[AtomicU64; CODES.len()]; ADAPTER_METHODS.len()],
     parked: AtomicI64,
+    reloads: Mutex<BTreeMap<(&'static str, bool), u64>>,
     duration: Histogram<f64>,
     durations: [KeyValue; Method::ALL.len()],
     registry: Registry,
@@ -152,6 +155,7 @@ impl Metrics {
             callbacks: Default::default(),
             adapter_calls: Default::default(),
             parked: AtomicI64::new(0),
+            reloads: Mutex::default(),
             duration,
             durations: Method::ALL.map(|method| KeyValue::new("method", method.as_str())),
             registry,
@@ -191,6 +195,11 @@ impl Metrics {
     /// An adapter call was answered. `method` is an index of [`ADAPTER_METHODS`].
     pub fn adapter_call(&self, method: usize, code: ResultCode) {
         self.adapter_calls[method][code as usize].fetch_add(1, Relaxed);
+    }
+
+    /// Something was read again while the gateway ran, and taken or not.
+    pub fn reloaded(&self, what: &'static str, taken: bool) {
+        *self.reloads.lock().entry((what, taken)).or_default() += 1;
     }
 
     /// Everything, as Prometheus reads it.
@@ -255,6 +264,25 @@ impl Metrics {
             },
         );
         let counted = Arc::downgrade(self);
+        let reloads = Arc::downgrade(self);
+        let _ = self
+            .meter()
+            .u64_observable_counter("exproto_reloads")
+            .with_description("Files that were read again: taken, or refused because of an error.")
+            .with_callback(move |counter| {
+                let Some(counted) = reloads.upgrade() else {
+                    return;
+                };
+                for ((what, taken), count) in &*counted.reloads.lock() {
+                    let outcome = if *taken { "taken" } else { "refused" };
+                    let labels = [
+                        KeyValue::new("what", *what),
+                        KeyValue::new("outcome", outcome),
+                    ];
+                    counter.observe(*count, &labels);
+                }
+            })
+            .build();
         let _ = self
             .meter()
             .i64_observable_gauge("exproto_callbacks_parked")

@@ -1,7 +1,8 @@
 //! What waits for the handler: strictly in order, one callback in flight.
 //!
-//! Each kind of event waits at most once. Bytes that come while bytes wait join them, and messages stay in their queue
-//! until it is their turn, so this holds no more than `inbound_limit` and the queue's own limits.
+//! Each kind of event waits at most once. Bytes of a stream that come while bytes wait join them; of frames and
+//! datagrams one waits, and the rest stays where it came from. Messages stay in their queue until it is their turn. So
+//! this holds no more than `inbound_limit` and the queue's own limits.
 
 use std::{
     collections::VecDeque,
@@ -11,7 +12,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 
 use super::{
     CHUNK, CloseReason,
@@ -34,13 +35,39 @@ enum Waiting {
     TimerTimeout,
 }
 
+/// What was read from the device.
+enum Inbox {
+    /// Some bytes of a stream.
+    Stream(BytesMut),
+    /// A frame or a datagram, which may be empty.
+    Message(Option<Bytes>),
+}
+
+impl Inbox {
+    fn is_empty(&self) -> bool {
+        match self {
+            Self::Stream(bytes) => bytes.is_empty(),
+            Self::Message(message) => message.is_none(),
+        }
+    }
+
+    /// What one `OnReceivedBytes` takes.
+    fn take(&mut self) -> Option<Bytes> {
+        match self {
+            Self::Stream(bytes) if bytes.is_empty() => None,
+            Self::Stream(bytes) if bytes.len() > CHUNK => Some(bytes.split_to(CHUNK).freeze()),
+            Self::Stream(bytes) => Some(std::mem::take(bytes).freeze()),
+            Self::Message(message) => message.take(),
+        }
+    }
+}
+
 /// The callbacks of one connection.
 pub(super) struct Callbacks {
     shared: Arc<Shared>,
     /// By first arrival.
     waiting: VecDeque<Waiting>,
-    /// Bytes read from the device.
-    inbox: BytesMut,
+    inbox: Inbox,
     /// Bytes handed to the handler.
     offset: u64,
     /// Made with the first subscription.
@@ -51,11 +78,16 @@ pub(super) struct Callbacks {
 }
 
 impl Callbacks {
-    pub(super) fn new(shared: Arc<Shared>) -> Self {
+    /// `by_message`: each `OnReceivedBytes` carries one message, not what has come so far.
+    pub(super) fn new(shared: Arc<Shared>, by_message: bool) -> Self {
         Self {
             shared,
             waiting: VecDeque::new(),
-            inbox: BytesMut::new(),
+            inbox: if by_message {
+                Inbox::Message(None)
+            } else {
+                Inbox::Stream(BytesMut::new())
+            },
             offset: 0,
             queue: None,
             in_flight: None,
@@ -68,9 +100,21 @@ impl Callbacks {
         self.push(Waiting::Created);
     }
 
-    /// Bytes were read.
+    /// Bytes of a stream were read.
     pub(super) fn received(&mut self, bytes: &[u8]) {
-        self.inbox.extend_from_slice(bytes);
+        match &mut self.inbox {
+            Inbox::Stream(inbox) => inbox.extend_from_slice(bytes),
+            Inbox::Message(message) => *message = Some(Bytes::copy_from_slice(bytes)),
+        }
+        self.push(Waiting::Bytes);
+    }
+
+    /// A frame or datagram was read. There is room for it.
+    pub(super) fn received_message(&mut self, bytes: Bytes) {
+        match &mut self.inbox {
+            Inbox::Stream(inbox) => inbox.extend_from_slice(&bytes),
+            Inbox::Message(message) => *message = Some(bytes),
+        }
         self.push(Waiting::Bytes);
     }
 
@@ -84,17 +128,23 @@ impl Callbacks {
         self.push(Waiting::Messages);
     }
 
-    /// How many more bytes may wait.
+    /// How many more bytes may wait: of frames and datagrams, the next one as a whole or nothing.
     pub(super) fn room(&self) -> usize {
-        let limit = self.shared.settings.limits.inbound_limit.bytes();
-        limit.saturating_sub(self.inbox.len())
+        match &self.inbox {
+            Inbox::Stream(bytes) => {
+                let limit = self.shared.settings.tuning().limits.inbound_limit;
+                limit.bytes().saturating_sub(bytes.len())
+            }
+            Inbox::Message(None) => CHUNK,
+            Inbox::Message(Some(_)) => 0,
+        }
     }
 
     /// The queue for subscriptions.
     pub(super) fn queue(&mut self) -> &Arc<Queue> {
         let settings = &self.shared.settings;
         self.queue
-            .get_or_insert_with(|| settings.broker.queue(settings.queue))
+            .get_or_insert_with(|| settings.broker.queue(settings.tuning().queue))
     }
 
     /// Ready when the queue has messages that do not wait here yet, or has overflowed.
@@ -224,18 +274,16 @@ impl Callbacks {
             Waiting::Created => Event::Created,
             Waiting::TimerTimeout => Event::TimerTimeout,
             Waiting::Bytes => {
-                let bytes = if self.inbox.len() > CHUNK {
+                let bytes = self.inbox.take()?;
+                if !self.inbox.is_empty() {
                     // The timer is the last thing that such a connection tells.
                     if self.waiting.contains(&Waiting::TimerTimeout) {
                         self.waiting.push_front(Waiting::Bytes);
                     } else {
                         self.waiting.push_back(Waiting::Bytes);
                     }
-                    self.inbox.split_to(CHUNK)
-                } else {
-                    std::mem::take(&mut self.inbox)
-                };
-                Event::Received(bytes.freeze())
+                }
+                Event::Received(bytes)
             }
             Waiting::Messages => {
                 let queue = self.queue.as_ref()?;

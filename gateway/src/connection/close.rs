@@ -2,17 +2,29 @@
 
 use std::{fmt, io};
 
+use crate::transport::{Transport, udp::Superseded};
+
 /// Why a connection ended. A value, not an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum CloseReason {
     /// The device closed its side.
     TcpClosed,
+    /// The device closed its side of TLS or DTLS.
+    SslClosed,
     /// The handler called Close.
     Normal,
     /// An operator asked for it.
     Kicked,
+    /// The device's address or clientid was banned.
+    Banned,
     /// Another connection authenticated with the same clientid.
     Discarded,
+    /// The device began a new DTLS session from the same address.
+    Superseded,
+    /// The device sent what is no frame of its listener's framing.
+    FrameError,
+    /// The device broke the rules of its transport: TLS, DTLS or WebSocket.
+    ProtocolError,
     /// The device said nothing for too long.
     IdleTimeout,
     /// No byte came for 1.5 times the interval of `StartTimer`.
@@ -65,11 +77,16 @@ pub enum Blame {
 
 impl CloseReason {
     /// Every reason, for metrics.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 24] = [
         Self::TcpClosed,
+        Self::SslClosed,
         Self::Normal,
         Self::Kicked,
+        Self::Banned,
         Self::Discarded,
+        Self::Superseded,
+        Self::FrameError,
+        Self::ProtocolError,
         Self::IdleTimeout,
         Self::KeepaliveTimeout,
         Self::AuthenticationTimeout,
@@ -92,9 +109,14 @@ impl CloseReason {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::TcpClosed => "tcp_closed",
+            Self::SslClosed => "ssl_closed",
             Self::Normal => "normal",
             Self::Kicked => "kicked",
+            Self::Banned => "banned",
             Self::Discarded => "discarded",
+            Self::Superseded => "superseded",
+            Self::FrameError => "frame_error",
+            Self::ProtocolError => "protocol_error",
             Self::IdleTimeout => "idle_timeout",
             Self::KeepaliveTimeout => "keepalive_timeout",
             Self::AuthenticationTimeout => "authentication_timeout",
@@ -113,12 +135,26 @@ impl CloseReason {
         }
     }
 
+    /// The device said goodbye.
+    #[must_use]
+    pub fn closed_by_device(transport: Transport) -> Self {
+        if transport.is_secure() {
+            Self::SslClosed
+        } else {
+            Self::TcpClosed
+        }
+    }
+
     /// Whose doing it was.
     #[must_use]
     pub fn blame(self) -> Blame {
         match self {
             Self::TcpClosed
+            | Self::SslClosed
             | Self::Discarded
+            | Self::Superseded
+            | Self::FrameError
+            | Self::ProtocolError
             | Self::IdleTimeout
             | Self::KeepaliveTimeout
             | Self::AuthenticationTimeout
@@ -130,14 +166,17 @@ impl CloseReason {
             | Self::HandlerTimeout
             | Self::HandlerLost
             | Self::HandlerUnavailable => Blame::Handler,
-            Self::Kicked | Self::Expired | Self::Draining => Blame::Operator,
+            Self::Kicked | Self::Banned | Self::Expired | Self::Draining => Blame::Operator,
         }
     }
 
     /// Whether what Send accepted is still written. Not where the socket failed or the device does not read.
     #[must_use]
     pub fn flushes(self) -> bool {
-        !matches!(self, Self::SlowConsumer | Self::Socket(_))
+        !matches!(
+            self,
+            Self::SlowConsumer | Self::Superseded | Self::ProtocolError | Self::Socket(_)
+        )
     }
 
     /// Whether bytes that were read but not yet handed over still go to the handler. They do where the end came from
@@ -147,6 +186,10 @@ impl CloseReason {
         matches!(
             self,
             Self::TcpClosed
+                | Self::SslClosed
+                | Self::Superseded
+                | Self::FrameError
+                | Self::ProtocolError
                 | Self::KeepaliveTimeout
                 | Self::Draining
                 | Self::Expired
@@ -163,7 +206,14 @@ impl fmt::Display for CloseReason {
 
 impl From<&io::Error> for CloseReason {
     fn from(error: &io::Error) -> Self {
+        if error
+            .get_ref()
+            .is_some_and(<dyn std::error::Error + Send + Sync>::is::<Superseded>)
+        {
+            return Self::Superseded;
+        }
         Self::Socket(match error.kind() {
+            io::ErrorKind::InvalidData => return Self::ProtocolError,
             io::ErrorKind::ConnectionReset => SocketFailure::Reset,
             io::ErrorKind::TimedOut => SocketFailure::TimedOut,
             io::ErrorKind::BrokenPipe => SocketFailure::BrokenPipe,

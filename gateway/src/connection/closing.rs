@@ -3,48 +3,48 @@
 use std::{
     future::poll_fn,
     io,
-    pin::Pin,
     task::{Poll, ready},
 };
 
-use tokio::{
-    io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf},
-    time::timeout,
-};
+use tokio::{io::ReadBuf, time::timeout};
 
 use super::{
     Blame, CloseReason, Connection, Settings,
     handle::{Command, Shared},
     subscriptions::Subscriptions,
 };
+use crate::transport::{Received, Socket};
 
-impl<Io: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection<Io> {
+impl Connection {
     /// Cheap and local first, slow and remote last: refuse calls and leave every table, then write what is left and
     /// shut the socket, then tell the handler.
-    pub(super) async fn close(mut self, reason: CloseReason) {
+    pub(super) async fn close(mut self: Box<Self>, reason: CloseReason) {
         self.refuse_calls(reason);
-        let limits = &self.shared.settings.limits;
         if reason.flushes() {
-            let flushed = timeout(limits.flush_timeout, self.flush_and_shut()).await;
+            let limit = self.shared.settings.tuning().limits.flush_timeout;
+            let flushed = timeout(limit, self.flush_and_shut()).await;
             if !matches!(flushed, Ok(Ok(()))) {
                 tracing::debug!(conn = %self.shared.id, "the device did not take all that was sent");
             }
         }
         let Self {
-            io,
+            mut socket,
             callbacks,
             shared,
-            mailbox,
+            inbound,
             outbox,
             timers,
             ..
-        } = self;
+        } = *self;
         // The handler may take its time; none of this has to wait for it.
-        drop((mailbox, outbox, timers));
-        if reason.flushes() {
-            linger(io, &shared.settings);
+        drop((inbound, outbox, timers));
+        if reason.flushes() && !shared.info.transport.is_datagram() {
+            linger(socket, &shared.settings);
         } else {
-            drop(io);
+            if !reason.flushes() {
+                socket.abort();
+            }
+            drop(socket);
         }
         callbacks.finish(reason).await;
         shared.settings.metrics.closed(reason);
@@ -53,9 +53,9 @@ impl<Io: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection<Io> {
 
     /// From here on every caller is told that the connection is gone.
     fn refuse_calls(&mut self, reason: CloseReason) {
-        self.mailbox.close();
+        self.shared.mailbox.close();
         self.shared.room.close();
-        while let Ok(command) = self.mailbox.try_recv() {
+        while let Some(command) = self.shared.mailbox.pop() {
             if let Command::Send(bytes) = *command
                 && reason.flushes()
             {
@@ -64,37 +64,40 @@ impl<Io: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection<Io> {
         }
         self.subscriptions = Subscriptions::default();
         self.callbacks.drop_messages();
-        self.guards.clear();
+        self.registration = None;
+        self.claim = None;
     }
 
     async fn flush_and_shut(&mut self) -> io::Result<()> {
         poll_fn(|cx| {
-            if self.outbox.is_empty() {
-                Poll::Ready(Ok(()))
-            } else {
-                self.poll_write(cx)
+            while !self.outbox.is_empty() {
+                // Rates do not count any more: the end bounds what is left.
+                let room = &self.shared.room;
+                let step = self.outbox.poll_step(&mut *self.socket, room, None, cx);
+                let written = ready!(step)?;
+                self.shared.settings.counts.bytes_sent(written.bytes);
             }
+            self.socket.poll_shutdown(cx)
         })
-        .await?;
-        self.io.shutdown().await
+        .await
     }
 }
 
 /// Reads and throws away until the device has closed too: closing with unread bytes would make the kernel reset the
 /// connection, and the device lose what we have just sent. Nobody waits for it, and so many at a time do.
-fn linger(mut io: impl AsyncRead + Unpin + Send + 'static, settings: &Settings) {
+fn linger(mut socket: Box<dyn Socket>, settings: &Settings) {
     let Ok(place) = settings.lingering.clone().try_acquire_owned() else {
         return;
     };
-    let limit = settings.limits.flush_timeout;
+    let limit = settings.tuning().limits.flush_timeout;
     tokio::spawn(async move {
         let mut waste = [0; 1024];
         let closed = poll_fn(|cx| {
             loop {
                 let mut chunk = ReadBuf::new(&mut waste);
-                match ready!(Pin::new(&mut io).poll_read(cx, &mut chunk)) {
-                    Ok(()) if !chunk.filled().is_empty() => {}
-                    _ => return Poll::Ready(()),
+                match ready!(socket.poll_receive(cx, &mut chunk)) {
+                    Ok(Received::End) | Err(_) => return Poll::Ready(()),
+                    Ok(_) => {}
                 }
             }
         });

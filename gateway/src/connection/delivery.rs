@@ -12,7 +12,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use proto::exproto;
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::{CloseReason, handle::Shared};
+use super::{CloseReason, Handle, handle::Shared};
 use crate::{
     broker::{Message, Qos},
     handler::{Failure, Life, Method, frame, jittered},
@@ -105,7 +105,18 @@ impl Delivery {
     }
 
     pub(super) async fn run(mut self) -> Delivered {
-        let outcome = self.deliver().await;
+        let outcome = match self.shared.settings.in_process.clone() {
+            None => self.deliver().await,
+            Some(handler) => {
+                if let Event::Received(bytes) = self.event {
+                    handler(Handle::new(self.shared.clone()), bytes).await;
+                }
+                return Delivered {
+                    outcome: Ok(()),
+                    standing: self.standing,
+                };
+            }
+        };
         Delivered {
             outcome,
             standing: self.standing,
@@ -232,7 +243,12 @@ impl Delivery {
     ) -> Result<(), Failure> {
         let started = std::time::Instant::now();
         let outcome = life
-            .call(self.shared.key, method, self.headers(attempt), frame)
+            .call(
+                self.shared.key,
+                method,
+                self.headers(method, attempt),
+                frame,
+            )
             .await;
         let metrics = &self.shared.settings.metrics;
         metrics.callback(method, Outcome::of(&outcome), started.elapsed());
@@ -331,10 +347,17 @@ impl Delivery {
         }
     }
 
-    fn headers(&self, attempt: u32) -> HeaderMap {
-        let mut headers = self.shared.settings.headers.clone();
+    fn headers(&self, method: Method, attempt: u32) -> HeaderMap {
+        let mut headers = self.shared.settings.tuning().headers.clone();
         headers.insert(OFFSET, passing(&self.offset.to_string()));
         headers.insert(ATTEMPT, HeaderValue::from(attempt));
+        if method == Method::OnSocketCreated
+            && let Some(details) = self.shared.info.details.headers()
+        {
+            for (name, value) in details {
+                headers.append(name, passing_value(value));
+            }
+        }
         let (trace, span) = (fastrand::u128(1..), fastrand::u64(1..));
         headers.insert(
             TRACEPARENT,
@@ -347,6 +370,12 @@ impl Delivery {
 /// A value that differs each time: HPACK must not push the lasting ones out of its table for it.
 fn passing(text: &str) -> HeaderValue {
     let mut value = HeaderValue::from_str(text).expect("digits and dashes");
+    value.set_sensitive(true);
+    value
+}
+
+fn passing_value(value: &HeaderValue) -> HeaderValue {
+    let mut value = value.clone();
     value.set_sensitive(true);
     value
 }

@@ -13,15 +13,20 @@ use std::{
 use bytes::Bytes;
 use futures_util::task::AtomicWaker;
 use tokio::{
-    sync::{Semaphore, TryAcquireError, mpsc, mpsc::error::TrySendError, oneshot},
+    sync::{Semaphore, TryAcquireError, oneshot},
     time::timeout,
 };
 
-use super::{Begin, Client, CloseReason, Guard, Settings, outbox::Outbox, phase::Phase};
+use super::{
+    Begin, Client, CloseReason, Guard, Settings,
+    mailbox::{Mailbox, Refused},
+    outbox::Outbox,
+    phase::Phase,
+};
 use crate::{
     broker::{Filter, Qos},
     conn_id::ConnId,
-    transport::ConnInfo,
+    transport::{ConnInfo, Transport},
 };
 
 /// Calls that wait for room may bring so many times the bytes that the outbox holds.
@@ -120,7 +125,10 @@ pub(super) struct Shared {
     /// Nothing of the connection has reached a handler, and nothing is on its way: a device that goes now was never
     /// there.
     pub(super) parked: AtomicBool,
-    mailbox: mpsc::Sender<Box<Command>>,
+    pub(super) mailbox: Mailbox,
+    pub(super) keeps_boundaries: bool,
+    /// As it was when the connection began: its permits are out.
+    pub(super) outbox_limit: usize,
     waiting: AtomicU32,
     waiting_bytes: AtomicUsize,
     asked: OnceLock<CloseReason>,
@@ -135,17 +143,20 @@ impl Shared {
         key: u64,
         info: ConnInfo,
         settings: Arc<Settings>,
-        mailbox: mpsc::Sender<Box<Command>>,
+        keeps_boundaries: bool,
     ) -> Self {
+        let outbox_limit = settings.tuning().limits.outbox_limit.bytes();
         Self {
             id,
             key,
             info,
             phase: Phase::default(),
-            room: Semaphore::new(settings.limits.outbox_limit.bytes()),
+            room: Semaphore::new(outbox_limit),
             settings,
             parked: AtomicBool::new(false),
-            mailbox,
+            mailbox: Mailbox::new(),
+            keeps_boundaries,
+            outbox_limit,
             waiting: AtomicU32::new(0),
             waiting_bytes: AtomicUsize::new(0),
             asked: OnceLock::new(),
@@ -198,17 +209,26 @@ impl Handle {
     /// room while the device reads slowly, for `send_timeout` at most.
     pub async fn send(&self, bytes: Bytes) -> Result<(), CallError> {
         let shared = &*self.0;
-        if bytes.is_empty() {
+        if bytes.is_empty() && !shared.keeps_boundaries {
             return self.alive();
         }
-        let limit = shared.settings.limits.outbox_limit.bytes();
-        let wanted = Outbox::permits(limit, bytes.len());
+        let most = shared.settings.tuning().max_send;
+        if bytes.len() > most {
+            return Err(CallError::Invalid {
+                field: "bytes",
+                problem: format!(
+                    "{} bytes do not fit into one datagram of this listener; send {most} or fewer",
+                    bytes.len()
+                ),
+            });
+        }
+        let wanted = Outbox::permits(shared.outbox_limit, shared.keeps_boundaries, bytes.len());
         let permit = match shared.room.try_acquire_many(wanted) {
             Ok(permit) => permit,
             Err(TryAcquireError::Closed) => return Err(CallError::Gone),
             Err(TryAcquireError::NoPermits) => {
                 let _turn = self.turn(bytes.len())?;
-                let send_timeout = shared.settings.limits.send_timeout;
+                let send_timeout = shared.settings.tuning().limits.send_timeout;
                 let Ok(permit) = timeout(send_timeout, shared.room.acquire_many(wanted)).await
                 else {
                     self.end(CloseReason::SlowConsumer);
@@ -232,6 +252,19 @@ impl Handle {
     pub fn begin_authenticate(&self, clientid: &str) -> Result<Begin<'_>, CallError> {
         self.alive()?;
         self.0.phase.begin(clientid)
+    }
+
+    /// An Authenticate was refused: too many of these ban the device's address.
+    pub fn failed_to_authenticate(&self) {
+        let device = self.0.info.device;
+        // Anybody may claim to be there.
+        if self.0.info.transport == Transport::Udp {
+            return;
+        }
+        if self.0.settings.gate.failed(device.ip()) {
+            let listener = self.listener();
+            tracing::info!(listener, %device, "banned after repeated failures");
+        }
     }
 
     /// Ends an Authenticate well. `claim` is dropped when the connection ends, `expiry` ends it.
@@ -312,27 +345,29 @@ impl Handle {
     }
 
     async fn ask(&self, command: Command) -> Result<(), CallError> {
-        match self.0.mailbox.try_send(Box::new(command)) {
-            Ok(()) => Ok(()),
-            Err(TrySendError::Closed(_)) => Err(CallError::Gone),
-            Err(TrySendError::Full(command)) => {
+        let mailbox = &self.0.mailbox;
+        let sent = match mailbox.try_send(Box::new(command)) {
+            Err(Refused::Full(command)) => {
                 let _turn = self.turn(0)?;
-                let sent = self.0.mailbox.send(command).await;
-                sent.map_err(|_| CallError::Gone)
+                mailbox.send(command).await
             }
-        }
+            sent => sent,
+        };
+        sent.map_err(|_| CallError::Gone)?;
+        self.wake();
+        Ok(())
     }
 
     /// A place among the calls that may wait on this connection, for one that brings so many bytes. A call that waits
     /// alone may bring any number.
     fn turn(&self, bytes: usize) -> Result<Turn<'_>, CallError> {
         let shared = &*self.0;
-        let limits = &shared.settings.limits;
+        let max_waiting_calls = shared.settings.tuning().limits.max_waiting_calls;
         let turn = Turn { shared, bytes };
         let calls = shared.waiting.fetch_add(1, Ordering::Relaxed);
         let before = shared.waiting_bytes.fetch_add(bytes, Ordering::Relaxed);
-        let most = limits.outbox_limit.bytes().saturating_mul(WAITING_OUTBOXES);
-        if calls >= limits.max_waiting_calls || (calls > 0 && before + bytes > most) {
+        let most = shared.outbox_limit.saturating_mul(WAITING_OUTBOXES);
+        if calls >= max_waiting_calls || (calls > 0 && before + bytes > most) {
             return Err(CallError::Busy {
                 calls,
                 bytes: before,

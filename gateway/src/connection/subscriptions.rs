@@ -5,9 +5,10 @@ use std::{collections::HashMap, sync::Arc};
 use super::CallError;
 use crate::broker::{Broker, Filter, Qos, Subscription, queue::Queue};
 
-/// What one client has subscribed.
+/// What one client has subscribed. Most connections subscribe to nothing, and then this holds nothing.
+#[expect(clippy::box_collection, reason = "it is small while there are none")]
 #[derive(Default)]
-pub(super) struct Subscriptions(HashMap<Filter, Subscription>);
+pub(super) struct Subscriptions(Option<Box<HashMap<Filter, Subscription>>>);
 
 impl Subscriptions {
     /// Subscribes, or replaces the options of a filter that is there.
@@ -19,7 +20,7 @@ impl Subscriptions {
         qos: Qos,
         limit: u32,
     ) -> Result<(), CallError> {
-        let held = &mut self.0;
+        let held = self.0.get_or_insert_default();
         if held.len() >= limit as usize && !held.contains_key(&filter) {
             return Err(CallError::Limit(format!(
                 "the connection has {limit} subscriptions, which is max_subscriptions; unsubscribe first"
@@ -32,6 +33,8 @@ impl Subscriptions {
 
     /// Unsubscribes, where there is something.
     pub(super) fn remove(&mut self, filter: &Filter) {
-        self.0.remove(filter);
+        if let Some(held) = &mut self.0 {
+            held.remove(filter);
+        }
     }
 }

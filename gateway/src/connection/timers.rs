@@ -25,35 +25,51 @@ pub(super) enum Due {
     Expiry,
     /// The socket has taken no byte for too long.
     Send,
+    /// A rate lets something through again.
+    Flow,
+}
+
+/// How long a connection may wait for what, as the configuration has it now.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Patience {
+    pub(super) first_byte: Option<Duration>,
+    pub(super) idle: Option<Duration>,
+    pub(super) authentication: Option<Duration>,
+    pub(super) send: Duration,
+}
+
+/// What else is waited for, apart from the device and the handler.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Waits {
+    /// Since when the socket takes nothing.
+    pub(super) stalled: Option<Instant>,
+    /// When a rate lets something through again.
+    pub(super) flow: Option<Instant>,
 }
 
 /// The timers of one connection.
 pub(super) struct Timers {
+    opened: Instant,
     heard: Instant,
     heard_anything: bool,
-    first_byte: Option<Duration>,
-    idle: Option<Duration>,
+    authenticated: bool,
+    /// Only the socket is watched: the connection is ending.
+    ending: bool,
     keepalive: Option<Duration>,
-    authentication: Option<Instant>,
     expiry: Option<Instant>,
     /// May be armed for earlier than needed, never for later: moving it for each byte would cost more than waking once.
     sleep: Option<Pin<Box<Sleep>>>,
 }
 
 impl Timers {
-    pub(super) fn new(
-        now: Instant,
-        first_byte: Option<Duration>,
-        idle: Option<Duration>,
-        authentication: Option<Duration>,
-    ) -> Self {
+    pub(super) fn new(now: Instant) -> Self {
         Self {
+            opened: now,
             heard: now,
             heard_anything: false,
-            first_byte,
-            idle,
+            authenticated: false,
+            ending: false,
             keepalive: None,
-            authentication: authentication.map(|limit| now + limit),
             expiry: None,
             sleep: None,
         }
@@ -77,49 +93,59 @@ impl Timers {
     }
 
     pub(super) fn authenticated(&mut self, expiry: Option<Instant>) {
-        self.authentication = None;
+        self.authenticated = true;
         self.expiry = expiry;
     }
 
     /// From now on only the socket is watched: the connection is ending.
     pub(super) fn end(&mut self) {
-        self.first_byte = None;
-        self.idle = None;
-        self.keepalive = None;
-        self.authentication = None;
-        self.expiry = None;
+        self.ending = true;
     }
 
-    /// The next thing to run out, and when. `stalled` is since when the socket takes nothing.
-    fn next(&self, stalled: Option<Instant>, send_timeout: Duration) -> Option<(Instant, Due)> {
-        let silence = match (self.keepalive, self.heard_anything) {
-            (Some(limit), _) => Some((limit, Due::Keepalive)),
-            (None, false) => [self.first_byte, self.idle]
-                .into_iter()
-                .flatten()
-                .min()
-                .map(|limit| (limit, Due::Silence)),
-            (None, true) => self.idle.map(|limit| (limit, Due::Silence)),
+    /// The next thing to run out, and when.
+    fn next(&self, patience: &Patience, waits: Waits) -> Option<(Instant, Due)> {
+        let socket = [
+            waits
+                .stalled
+                .map(|since| (since + patience.send, Due::Send)),
+            waits.flow.map(|at| (at, Due::Flow)),
+        ];
+        let device = if self.ending {
+            [None; 3]
+        } else {
+            [
+                self.silence(patience),
+                patience
+                    .authentication
+                    .filter(|_| !self.authenticated)
+                    .map(|limit| (self.opened + limit, Due::Authentication)),
+                self.expiry.map(|at| (at, Due::Expiry)),
+            ]
         };
-        [
-            silence.map(|(limit, due)| (self.heard + limit, due)),
-            self.authentication.map(|at| (at, Due::Authentication)),
-            self.expiry.map(|at| (at, Due::Expiry)),
-            stalled.map(|since| (since + send_timeout, Due::Send)),
-        ]
-        .into_iter()
-        .flatten()
-        .min_by_key(|(at, _)| *at)
+        let all = socket.into_iter().chain(device).flatten();
+        all.min_by_key(|(at, _)| *at)
+    }
+
+    fn silence(&self, patience: &Patience) -> Option<(Instant, Due)> {
+        let (limit, due) = match self.keepalive {
+            Some(limit) => (Some(limit), Due::Keepalive),
+            None if self.heard_anything => (patience.idle, Due::Silence),
+            None => {
+                let limits = [patience.first_byte, patience.idle];
+                (limits.into_iter().flatten().min(), Due::Silence)
+            }
+        };
+        limit.map(|limit| (self.heard + limit, due))
     }
 
     /// Ready when something has run out.
     pub(super) fn poll_due(
         &mut self,
-        stalled: Option<Instant>,
-        send_timeout: Duration,
+        patience: &Patience,
+        waits: Waits,
         cx: &mut Context<'_>,
     ) -> Poll<Due> {
-        let Some((at, due)) = self.next(stalled, send_timeout) else {
+        let Some((at, due)) = self.next(patience, waits) else {
             self.sleep = None;
             return Poll::Pending;
         };
@@ -146,16 +172,25 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    fn next(timers: &Timers, stalled: Option<Instant>) -> Option<(Instant, Due)> {
-        timers.next(stalled, 15 * SECOND)
+    fn patience(first_byte: Option<u32>, idle: Option<u32>) -> Patience {
+        Patience {
+            first_byte: first_byte.map(|count| count * SECOND),
+            idle: idle.map(|count| count * SECOND),
+            authentication: None,
+            send: 15 * SECOND,
+        }
+    }
+
+    fn next(timers: &Timers, patience: &Patience) -> Option<(Instant, Due)> {
+        timers.next(patience, Waits::default())
     }
 
     #[test]
     fn a_silent_device_is_given_the_first_byte_timeout() {
         let start = Instant::now();
-        let timers = Timers::new(start, Some(30 * SECOND), None, None);
+        let timers = Timers::new(start);
         assert_eq!(
-            next(&timers, None),
+            next(&timers, &patience(Some(30), None)),
             Some((start + 30 * SECOND, Due::Silence))
         );
     }
@@ -163,18 +198,18 @@ mod tests {
     #[test]
     fn the_first_byte_ends_the_first_byte_timeout() {
         let start = Instant::now();
-        let mut timers = Timers::new(start, Some(30 * SECOND), None, None);
+        let mut timers = Timers::new(start);
         timers.heard(start);
-        assert_eq!(next(&timers, None), None);
+        assert_eq!(next(&timers, &patience(Some(30), None)), None);
     }
 
     #[test]
     fn the_first_byte_timeout_put_off_is_not_the_first_byte() {
         let start = Instant::now();
-        let mut timers = Timers::new(start, Some(30 * SECOND), None, None);
+        let mut timers = Timers::new(start);
         timers.put_off(start + 30 * SECOND);
         assert_eq!(
-            next(&timers, None),
+            next(&timers, &patience(Some(30), None)),
             Some((start + 60 * SECOND, Due::Silence))
         );
     }
@@ -182,17 +217,32 @@ mod tests {
     #[test]
     fn a_shorter_idle_timeout_counts_from_the_start() {
         let start = Instant::now();
-        let timers = Timers::new(start, Some(30 * SECOND), Some(SECOND), None);
-        assert_eq!(next(&timers, None), Some((start + SECOND, Due::Silence)));
+        let timers = Timers::new(start);
+        assert_eq!(
+            next(&timers, &patience(Some(30), Some(1))),
+            Some((start + SECOND, Due::Silence))
+        );
+    }
+
+    #[test]
+    fn a_time_that_was_changed_counts_from_the_same_start() {
+        let start = Instant::now();
+        let mut timers = Timers::new(start);
+        timers.heard(start);
+        assert_eq!(next(&timers, &patience(None, None)), None);
+        assert_eq!(
+            next(&timers, &patience(None, Some(9))),
+            Some((start + 9 * SECOND, Due::Silence))
+        );
     }
 
     #[test]
     fn start_timer_replaces_the_idle_timer() {
         let start = Instant::now();
-        let mut timers = Timers::new(start, Some(SECOND), Some(SECOND), None);
+        let mut timers = Timers::new(start);
         timers.start_keepalive(start, 4 * SECOND);
         assert_eq!(
-            next(&timers, None),
+            next(&timers, &patience(Some(1), Some(1))),
             Some((start + 6 * SECOND, Due::Keepalive))
         );
     }
@@ -200,11 +250,11 @@ mod tests {
     #[test]
     fn bytes_put_the_keepalive_off() {
         let start = Instant::now();
-        let mut timers = Timers::new(start, None, None, None);
+        let mut timers = Timers::new(start);
         timers.start_keepalive(start, 4 * SECOND);
         timers.heard(start + 5 * SECOND);
         assert_eq!(
-            next(&timers, None),
+            next(&timers, &patience(None, None)),
             Some((start + 11 * SECOND, Due::Keepalive))
         );
     }
@@ -212,19 +262,37 @@ mod tests {
     #[test]
     fn the_earliest_wins() {
         let start = Instant::now();
-        let mut timers = Timers::new(start, Some(30 * SECOND), None, Some(20 * SECOND));
-        assert_eq!(next(&timers, None).unwrap().1, Due::Authentication);
-        assert_eq!(next(&timers, Some(start)).unwrap().1, Due::Send);
+        let mut timers = Timers::new(start);
+        let patience = Patience {
+            authentication: Some(20 * SECOND),
+            ..patience(Some(30), None)
+        };
+        let stalled = Waits {
+            stalled: Some(start),
+            flow: None,
+        };
+        let paused = Waits {
+            flow: Some(start + SECOND),
+            ..stalled
+        };
+        assert_eq!(next(&timers, &patience).unwrap().1, Due::Authentication);
+        assert_eq!(timers.next(&patience, stalled).unwrap().1, Due::Send);
+        assert_eq!(timers.next(&patience, paused).unwrap().1, Due::Flow);
         timers.authenticated(Some(start + SECOND));
-        assert_eq!(next(&timers, None).unwrap().1, Due::Expiry);
+        assert_eq!(next(&timers, &patience).unwrap().1, Due::Expiry);
     }
 
     #[test]
     fn an_ending_connection_only_watches_its_socket() {
         let start = Instant::now();
-        let mut timers = Timers::new(start, Some(SECOND), Some(SECOND), Some(SECOND));
+        let mut timers = Timers::new(start);
         timers.end();
-        assert_eq!(next(&timers, None), None);
-        assert_eq!(next(&timers, Some(start)).unwrap().1, Due::Send);
+        let patience = patience(Some(1), Some(1));
+        let stalled = Waits {
+            stalled: Some(start),
+            flow: None,
+        };
+        assert_eq!(next(&timers, &patience), None);
+        assert_eq!(timers.next(&patience, stalled).unwrap().1, Due::Send);
     }
 }

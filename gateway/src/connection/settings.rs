@@ -1,0 +1,105 @@
+//! What all connections of a listener share: some of it for good, the rest as the last reload left it.
+
+use std::sync::Arc;
+
+use arc_swap::{ArcSwap, Guard};
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use http::HeaderMap;
+use tokio::sync::Semaphore;
+
+use super::{Handle, Policy, timers::Patience};
+use crate::{
+    admission::Gate,
+    broker::{Broker, queue},
+    handler::Handlers,
+    metrics::{ListenerMetrics, Metrics},
+};
+
+/// A handler in this process: it is given the connection and bytes that were read.
+pub type InProcess = Arc<dyn Fn(Handle, Bytes) -> BoxFuture<'static, ()> + Send + Sync>;
+
+/// What all connections of a listener share.
+pub struct Settings {
+    /// The listener's name.
+    pub listener: String,
+    /// What to do when a handler fails.
+    pub policy: Policy,
+    /// Who is told.
+    pub handlers: Handlers,
+    /// Who is told in their place, of bytes alone; for benchmarks.
+    pub in_process: Option<InProcess>,
+    /// Who routes messages.
+    pub broker: Broker,
+    /// What is counted for the listener.
+    pub counts: Arc<ListenerMetrics>,
+    /// What is counted for the pod.
+    pub metrics: Arc<Metrics>,
+    /// Sockets that wait for their device to close; the pod has so many places for them.
+    pub lingering: Arc<Semaphore>,
+    /// Who is let in, and how fast.
+    pub gate: Gate,
+    /// What a reload may change. Open connections see it at their next look.
+    pub tuning: ArcSwap<Tuning>,
+}
+
+/// What a reload may change.
+pub struct Tuning {
+    /// gRPC metadata that every callback carries.
+    pub headers: HeaderMap,
+    /// The limits of each connection. `outbox_limit` holds for connections that begin later.
+    pub limits: config::Connection,
+    /// The limits of the queue of messages, for those that begin later.
+    pub queue: queue::Limits,
+    /// How long a connection waits for what.
+    pub(super) patience: Patience,
+    /// Whether the connection outlives the device's FIN.
+    pub half_close: bool,
+    /// How the stream is cut into frames, for connections that begin later.
+    pub framing: Option<Arc<config::Framing>>,
+    /// The most bytes of one Send.
+    pub max_send: usize,
+}
+
+/// The most that a DTLS record carries (RFC 6347, section 4.1.1).
+const DTLS_RECORD: usize = 16 * 1024;
+/// The most that a UDP datagram carries over IPv4.
+const UDP_PAYLOAD: usize = 65_507;
+
+impl Tuning {
+    /// What the configuration says for a listener, with the metadata of its callbacks.
+    #[must_use]
+    pub fn new(config: &config::Config, listener: &config::Listener, headers: HeaderMap) -> Self {
+        let limits = config.connection.clone();
+        let datagram = listener.udp.max_datagram.bytes().min(UDP_PAYLOAD);
+        Self {
+            headers,
+            queue: queue::Limits {
+                messages: limits.message_queue as usize,
+                bytes: limits.message_queue_bytes.bytes(),
+            },
+            patience: Patience {
+                first_byte: listener.first_byte_timeout,
+                idle: listener.idle_timeout(),
+                authentication: listener.authentication_timeout,
+                send: limits.send_timeout,
+            },
+            half_close: listener.half_close,
+            framing: (listener.framing.kind != config::FramingKind::None)
+                .then(|| Arc::new(listener.framing.clone())),
+            max_send: match listener.transport {
+                config::Transport::Udp => datagram,
+                config::Transport::Dtls => datagram.min(DTLS_RECORD),
+                _ => usize::MAX,
+            },
+            limits,
+        }
+    }
+}
+
+impl Settings {
+    /// What the last reload left.
+    pub fn tuning(&self) -> Guard<Arc<Tuning>> {
+        self.tuning.load()
+    }
+}
