@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, transport::Server};
 
 use self::lines::{Room, Session};
-use crate::{Gateway, listen};
+use crate::{Gateway, listen::tcp};
 
 /// Where the demo listens.
 #[derive(Clone, Debug, clap::Args)]
@@ -40,7 +40,7 @@ pub struct Arguments {
 
 /// Runs the demo until `shutdown`.
 pub async fn run(arguments: Arguments, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
-    let handler = listen::bind_tcp(Bind(arguments.handler), 128)
+    let handler = tcp::bind(Bind(arguments.handler), 128)
         .with_context(|| format!("cannot listen on {} (--handler)", arguments.handler))?;
     let handler_address = handler.local_addr()?;
     let gateway = Gateway::bind(config(&arguments, handler_address)?)?;
@@ -54,7 +54,7 @@ pub async fn run(arguments: Arguments, shutdown: impl Future<Output = ()>) -> an
             addresses.adapter,
         )?))
         .serve_with_incoming_shutdown(
-            listen::incoming(handler, "demo handler"),
+            tcp::incoming(handler, "demo handler"),
             end.clone().cancelled_owned(),
         );
     let serve = tokio::spawn(serve);

@@ -8,8 +8,23 @@ pub mod gateway;
 pub mod shutdown;
 /// Devices let in, within limits.
 pub mod listen;
+/// Who is let in, and how fast.
+pub mod admission;
+/// Certificates, shared keys, and the handshake of TLS.
+pub mod tls;
+/// DTLS, without its sockets.
+pub mod dtls;
+/// DTLS 1.3, an option of the build.
+#[cfg(feature = "dtls13")]
+pub mod dtls13;
+/// What the `openssl` crate does not offer.
+mod native;
+/// Files that may change.
+pub mod watch;
 /// What a connection knows of its socket.
 pub mod transport;
+/// A stream cut into frames.
+pub mod framing;
 /// One connection: one task that owns everything.
 pub mod connection;
 /// The user's handlers: which are there, and one call to one of them.
@@ -35,4 +50,4 @@ pub mod telemetry;
 /// A gateway and a small handler in one process, to try it out.
 pub mod demo;
 
-pub use gateway::{Error, Gateway};
+pub use gateway::{Error, Gateway, Reloader};

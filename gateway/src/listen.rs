@@ -1,30 +1,46 @@
 //! Listeners: let devices in, within limits, and start a connection for each.
 
 /// TCP sockets: bind, accept, options.
-mod tcp;
+pub mod tcp;
+/// What stands between a TCP socket and its first byte.
+mod handshake;
+/// The PROXY protocol.
+pub mod proxy;
+/// UDP sockets and their workers.
+pub mod udp;
+/// DTLS sessions over them.
+mod dtls;
+/// DTLS 1.3 sessions over them.
+#[cfg(feature = "dtls13")]
+mod dtls13;
+/// What a listener shows and wants in its handshakes.
+mod security;
+/// A listener's sockets, whatever its transport.
+mod sockets;
 
 use std::{net::SocketAddr, sync::Arc};
 
-use tokio::{
-    net::{TcpListener, TcpStream},
-    sync::Semaphore,
-};
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use arc_swap::{ArcSwap, Guard};
+use tokio_util::task::TaskTracker;
 
-pub use self::tcp::{bind as bind_tcp, incoming};
+pub use self::{
+    security::{Security, SecurityError, files},
+    sockets::Sockets,
+};
 use crate::{
+    admission::{Admitted, Refusal},
     conn_id::ConnIds,
     connection::{Connection, Settings},
     registry::Registry,
-    transport::{ConnInfo, Transport},
+    transport::{ConnInfo, Socket},
 };
 
-/// A bound listener. Nothing is accepted before [`Listener::serve`].
+/// What a listener needs for each new device. A reload replaces its parts; its sockets are served elsewhere.
 pub struct Listener {
-    socket: TcpListener,
-    nodelay: bool,
-    permits: Arc<Semaphore>,
+    config: ArcSwap<config::Listener>,
+    security: ArcSwap<Security>,
     settings: Arc<Settings>,
+    connections: Connections,
 }
 
 /// Where new connections go.
@@ -39,54 +55,96 @@ pub struct Connections {
 }
 
 impl Listener {
-    /// A listener on a socket that is bound already.
+    /// A listener that nothing serves yet.
     #[must_use]
-    pub fn new(socket: TcpListener, config: &config::Listener, settings: Arc<Settings>) -> Self {
-        let limit = config.max_connections.get() as usize;
-        Self {
-            socket,
-            nodelay: config.nodelay,
-            permits: Arc::new(Semaphore::new(limit)),
+    pub fn new(
+        config: config::Listener,
+        security: Security,
+        settings: Arc<Settings>,
+        connections: Connections,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            config: ArcSwap::from_pointee(config),
+            security: ArcSwap::from_pointee(security),
             settings,
+            connections,
+        })
+    }
+
+    /// The listener's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.settings.listener
+    }
+
+    /// The configuration as of the last reload.
+    pub fn config(&self) -> Guard<Arc<config::Listener>> {
+        self.config.load()
+    }
+
+    /// Replaces the configuration for devices that come later.
+    pub fn configure(&self, config: config::Listener) {
+        self.config.store(Arc::new(config));
+    }
+
+    /// Certificates and keys as they were last read.
+    pub fn security(&self) -> Guard<Arc<Security>> {
+        self.security.load()
+    }
+
+    /// Replaces certificates and keys for handshakes that come later.
+    pub fn secure(&self, security: Security) {
+        self.security.store(Arc::new(security));
+    }
+
+    /// What its connections share.
+    #[must_use]
+    pub fn settings(&self) -> &Arc<Settings> {
+        &self.settings
+    }
+
+    /// Counts a device that was turned away.
+    fn refused(&self, device: SocketAddr, refusal: Refusal) {
+        self.settings.counts.refused(refusal);
+        tracing::debug!(listener = self.name(), %device, %refusal, "refused");
+    }
+
+    /// Counts a device that failed in its handshakes, and bans it where it failed too often.
+    fn failed(&self, device: SocketAddr, reason: &'static str, detail: &dyn std::fmt::Display) {
+        self.settings.counts.handshake_failed(reason);
+        tracing::debug!(listener = self.name(), %device, reason, %detail, "handshake failed");
+        if self.settings.gate.failed(device.ip()) {
+            tracing::info!(listener = self.name(), %device, "banned after repeated failures");
         }
     }
 
-    /// Accepts devices until `stop`.
-    pub async fn serve(self, connections: Connections, stop: CancellationToken) {
-        let accept = async {
-            loop {
-                match self.socket.accept().await {
-                    Ok((socket, device)) => self.admit(socket, device, &connections),
-                    Err(error) => tcp::failed(&self.settings.listener, &error).await,
-                }
-            }
-        };
-        stop.run_until_cancelled(accept).await;
+    /// Counts a balancer that did not say whom it speaks for; it is never banned for that.
+    fn balancer_failed(&self, balancer: SocketAddr, reason: &'static str, detail: &str) {
+        self.settings.counts.handshake_failed(reason);
+        tracing::debug!(listener = self.name(), %balancer, reason, detail, "no PROXY header");
     }
 
-    fn admit(&self, socket: TcpStream, device: SocketAddr, connections: &Connections) {
-        let counts = &self.settings.counts;
-        let Ok(permit) = self.permits.clone().try_acquire_owned() else {
-            counts.refused();
-            tracing::debug!(listener = self.settings.listener, %device, "refused: max_connections are open");
-            return;
-        };
-        let local = match tcp::prepare(&socket, self.nodelay) {
-            Ok(local) => local,
-            Err(error) => {
-                tracing::debug!(listener = self.settings.listener, %device, %error, "the device has gone already");
-                return;
-            }
-        };
-        let open = counts.accepted();
-        let info = ConnInfo::new(Transport::Tcp, device, local);
-        let (id, sequence) = connections.ids.mint();
+    /// Begins the connection of a device, in a task of its own.
+    fn open(&self, socket: Box<dyn Socket>, info: ConnInfo, admitted: Admitted) {
+        let serve = self.serve(socket, info, admitted);
+        self.connections.tasks.spawn(serve);
+    }
+
+    /// The whole life of a connection; it takes calls from now on.
+    fn serve(
+        &self,
+        socket: Box<dyn Socket>,
+        info: ConnInfo,
+        admitted: Admitted,
+    ) -> impl Future<Output = ()> + Send + use<> {
+        let open = self.settings.counts.accepted();
+        let (id, sequence) = self.connections.ids.mint();
         let settings = self.settings.clone();
         let (handle, connection) = Connection::new(id, sequence, info, settings, socket);
-        let registration = connections.registry.register(sequence, handle);
-        connections.tasks.spawn(async move {
+        let registration = self.connections.registry.register(sequence, handle);
+        async move {
             connection.run(Box::new(registration)).await;
-            drop((permit, open));
-        });
+            drop((admitted, open));
+        }
     }
 }

@@ -4,8 +4,13 @@ use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 use config::Config;
-use exproto_gateway::{Gateway, demo, shutdown::Drained, telemetry};
-use tokio::signal::unix::{SignalKind, signal};
+use exproto_gateway::{
+    Gateway, Reloader, demo,
+    shutdown::Drained,
+    telemetry,
+    watch::{POLL, Watch},
+};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// Files that a gateway opens for anything but devices.
 const OTHER_FILES: u64 = 1000;
@@ -20,10 +25,17 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Run the gateway until SIGTERM or SIGINT; a second signal ends it at once.
+    /// Run the gateway until SIGTERM or SIGINT; a second signal ends it at once. SIGHUP, or a change of the file, makes
+    /// it read the configuration again.
     Run(File),
-    /// Check a configuration file and the environment over it.
-    Check(File),
+    /// Check a configuration file, the environment over it, and the certificates and keys that it names.
+    Check {
+        #[command(flatten)]
+        file: File,
+        /// Do not read the certificates and keys: they are elsewhere.
+        #[arg(long)]
+        no_files: bool,
+    },
     /// Print the default configuration, with what each setting means.
     Config,
     /// Run a gateway with a small line-protocol handler, to try it out with nc.
@@ -43,15 +55,12 @@ fn main() -> ExitCode {
             print!("{}", config::annotated_default());
             ExitCode::SUCCESS
         }
-        Command::Check(file) => match load(&file) {
-            Ok(_) => {
-                println!("{}: ok", file.config.display());
-                ExitCode::SUCCESS
-            }
+        Command::Check { file, no_files } => match load(&file) {
+            Ok(config) => check(&config, &file, no_files),
             Err(code) => code,
         },
         Command::Run(file) => match load(&file) {
-            Ok(config) => serve(config),
+            Ok(config) => serve(config, file),
             Err(code) => code,
         },
         Command::Demo(arguments) => {
@@ -63,24 +72,93 @@ fn main() -> ExitCode {
 
 /// What is wrong with the configuration is said in full, one line for each problem.
 fn load(file: &File) -> Result<Config, ExitCode> {
-    // A variable that is no text is nobody's setting.
-    let variables = std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-    Config::load(&file.config, variables).map_err(|error| {
+    read(file).map_err(|error| {
         eprintln!("{error}");
         ExitCode::from(2)
     })
 }
 
-fn serve(config: Config) -> ExitCode {
-    telemetry::start(&config.log);
+/// Whether a gateway would start with it, ports apart.
+fn check(config: &Config, file: &File, no_files: bool) -> ExitCode {
+    let shown = file.config.display();
+    if !no_files {
+        // What has expired is told there.
+        telemetry::start(&demo::log());
+        let problems = Gateway::check_files(config);
+        if !problems.is_empty() {
+            for problem in problems {
+                eprintln!("{shown}: {:#}", anyhow::Error::from(problem));
+            }
+            return ExitCode::from(2);
+        }
+    }
+    println!("{shown}: ok");
+    ExitCode::SUCCESS
+}
+
+fn read(file: &File) -> Result<Config, config::Error> {
+    // A variable that is no text is nobody's setting.
+    let variables = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    Config::load(&file.config, variables)
+}
+
+fn serve(config: Config, file: File) -> ExitCode {
+    let log = telemetry::start(&config.log);
     allow_open_files(&config);
-    block_on(async {
+    block_on(async move {
         let shutdown = interrupted()?;
-        let drained = Gateway::bind(config)?.run(shutdown).await?;
+        let hangup = signal(SignalKind::hangup())?;
+        let watch = Watch::new(vec![file.config.clone()], POLL);
+        let gateway = Gateway::bind(config)?;
+        tokio::spawn(reload(gateway.reloader(), file, watch, hangup, log));
+        let drained = gateway.run(shutdown).await?;
         anyhow::ensure!(drained == Drained::All, "not all connections were drained");
         Ok(())
     })
+}
+
+/// Reads the configuration again whenever the file has changed, and on SIGHUP. One with errors changes nothing.
+async fn reload(reloader: Reloader, file: File, watch: Watch, hangup: Signal, log: telemetry::Log) {
+    let (mut watch, mut hangup) = (watch, hangup);
+    loop {
+        let told = tokio::select! {
+            signal = hangup.recv() => signal.is_some(),
+            _ = watch.changed() => false,
+        };
+        let shown = file.config.display();
+        let config = match read(&file) {
+            Ok(config) => config,
+            Err(error) => {
+                reloader.refused();
+                tracing::error!(%error, file = %shown, "the changed configuration is not taken; the old one stays in use");
+                continue;
+            }
+        };
+        allow_open_files(&config);
+        let level = config.log.clone();
+        // It reads files.
+        match tokio::task::block_in_place(|| reloader.reload(config)) {
+            Ok(outcome) => {
+                log.set_level(&level);
+                tracing::info!(file = %shown, "took the configuration");
+                if !outcome.needs_restart.is_empty() {
+                    let settings = outcome.needs_restart.join(", ");
+                    tracing::warn!(
+                        settings,
+                        "these settings have changed and take effect with the next start only"
+                    );
+                }
+            }
+            Err(error) => {
+                let error = anyhow::Error::from(error);
+                tracing::error!(error = format!("{error:#}"), file = %shown, "the changed configuration is not taken; the old one stays in use");
+            }
+        }
+        if told {
+            reloader.refresh_certificates();
+        }
+    }
 }
 
 fn block_on(work: impl Future<Output = anyhow::Result<()>>) -> ExitCode {
@@ -99,7 +177,9 @@ fn block_on(work: impl Future<Output = anyhow::Result<()>>) -> ExitCode {
         Err(error) => {
             eprintln!("{error:#}");
             match error.downcast_ref() {
-                Some(exproto_gateway::Error::Key(_)) => ExitCode::from(2),
+                Some(exproto_gateway::Error::Key(_) | exproto_gateway::Error::Security { .. }) => {
+                    ExitCode::from(2)
+                }
                 _ => ExitCode::FAILURE,
             }
         }
@@ -110,8 +190,10 @@ fn block_on(work: impl Future<Output = anyhow::Result<()>>) -> ExitCode {
 fn allow_open_files(config: &Config) {
     let listeners = config.listeners.iter();
     let connections: u64 = listeners
-        .map(|listener| u64::from(listener.max_connections.get()))
+        .filter(|listener| !listener.transport.is_datagram())
+        .map(|listener| u64::from(listener.limits.max_connections.get()))
         .sum();
+    let connections = connections.min(config.limits.max_connections.get().into());
     match rlimit::increase_nofile_limit(u64::MAX) {
         Ok(limit) if limit < connections + OTHER_FILES => tracing::warn!(
             limit,

@@ -1,17 +1,29 @@
 //! TCP sockets: bind, accept, options.
 
-use std::{io, net::SocketAddr, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
-use config::Bind;
+use config::{Bind, Others};
 use futures_util::{Stream, stream};
-use socket2::{Domain, Socket, Type};
+use socket2::{Domain, SockRef, Socket, TcpKeepalive, Type};
 use tokio::{
     net::{TcpListener, TcpStream},
     time::sleep,
 };
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Listener,
+    handshake::{self, Place},
+};
+use crate::{
+    admission::Refusal,
+    transport::{ConnInfo, Transport, stream::Stream as ByteStream},
+};
 
 /// The pause after an accept that failed for want of files or memory: trying at once would fail as well.
 const OUT_OF_RESOURCES: Duration = Duration::from_millis(100);
+/// How many questions of TCP keepalive may stay without an answer, within the time of one silence.
+const KEEPALIVE_RETRIES: u32 = 3;
 
 /// Takes the address. An IPv6 wildcard takes IPv4 devices too.
 pub fn bind(bind: Bind, backlog: u32) -> io::Result<TcpListener> {
@@ -28,9 +40,107 @@ pub fn bind(bind: Bind, backlog: u32) -> io::Result<TcpListener> {
     TcpListener::from_std(socket.into())
 }
 
+/// Changes how many devices may wait to be accepted.
+pub fn set_backlog(socket: &TcpListener, backlog: u32) -> io::Result<()> {
+    SockRef::from(socket).listen(i32::try_from(backlog).unwrap_or(i32::MAX))
+}
+
+/// Accepts devices until `stop`.
+pub(super) async fn serve(
+    listener: Arc<Listener>,
+    socket: Arc<TcpListener>,
+    stop: CancellationToken,
+) {
+    let accept = async {
+        loop {
+            match socket.accept().await {
+                Ok((socket, device)) => admit(&listener, socket, device, &stop),
+                Err(error) => failed(listener.name(), &error).await,
+            }
+        }
+    };
+    stop.run_until_cancelled(accept).await;
+}
+
+fn admit(
+    listener: &Arc<Listener>,
+    socket: TcpStream,
+    device: SocketAddr,
+    stop: &CancellationToken,
+) {
+    let config = listener.config().clone();
+    let place = match place(listener, &config.proxy_protocol, device) {
+        Ok(place) => place,
+        Err(refusal) => {
+            listener.refused(device, refusal);
+            return;
+        }
+    };
+    let local = match prepare(&socket, &config.tcp) {
+        Ok(local) => local,
+        Err(error) => {
+            tracing::debug!(listener = listener.name(), %device, %error, "the device has gone already");
+            return;
+        }
+    };
+    match place {
+        Place::Known(admitted) if config.transport == config::Transport::Tcp => {
+            let info = ConnInfo::new(Transport::Tcp, device, local);
+            listener.open(Box::new(ByteStream(socket)), info, admitted);
+        }
+        place => {
+            let newcomer = handshake::Newcomer {
+                listener: listener.clone(),
+                config,
+                socket,
+                device,
+                local,
+                place,
+            };
+            let tasks = &listener.connections.tasks;
+            tasks.spawn(handshake::run(newcomer, stop.clone()));
+        }
+    }
+}
+
+/// The device's place within the limits; behind a balancer, whose it is shows later.
+fn place(
+    listener: &Listener,
+    config: &config::ProxyProtocol,
+    device: SocketAddr,
+) -> Result<Place, Refusal> {
+    let gate = &listener.settings().gate;
+    let ip = device.ip().to_canonical();
+    if config.enabled {
+        if config.trusted.iter().any(|network| network.0.contains(&ip)) {
+            return gate.admit_unknown().map(Place::Unknown);
+        }
+        if config.others == Others::Refuse {
+            return Err(Refusal::Untrusted);
+        }
+    }
+    gate.admit(ip).map(Place::Known)
+}
+
 /// Sets a device's socket up, and tells its own address.
-pub(super) fn prepare(socket: &TcpStream, nodelay: bool) -> io::Result<SocketAddr> {
-    socket.set_nodelay(nodelay)?;
+fn prepare(socket: &TcpStream, config: &config::Tcp) -> io::Result<SocketAddr> {
+    socket.set_nodelay(config.nodelay)?;
+    let options = SockRef::from(socket);
+    if let Some(silence) = config.keepalive {
+        // The kernel counts in whole seconds.
+        let interval = (silence / KEEPALIVE_RETRIES).max(Duration::from_secs(1));
+        let keepalive = TcpKeepalive::new()
+            .with_time(silence.max(Duration::from_secs(1)))
+            .with_interval(interval)
+            .with_retries(KEEPALIVE_RETRIES);
+        options.set_tcp_keepalive(&keepalive)?;
+    }
+    if let Some(size) = config.receive_buffer {
+        options.set_recv_buffer_size(size.bytes())?;
+    }
+    if let Some(size) = config.send_buffer {
+        options.set_send_buffer_size(size.bytes())?;
+    }
     socket.local_addr()
 }
 
@@ -54,7 +164,7 @@ pub fn incoming(
 }
 
 /// Whoever left before it was accepted costs nothing; anything else is ours, and passes.
-pub(super) async fn failed(listener: &str, error: &io::Error) {
+async fn failed(listener: &str, error: &io::Error) {
     if matches!(
         error.kind(),
         io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset

@@ -1,0 +1,56 @@
+//! The metadata that all callbacks of a listener carry.
+
+use std::{net::SocketAddr, time::Duration};
+
+use config::Config;
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+
+use crate::transport::Transport;
+
+/// By how much the deadline that handlers are told is longer than the true one.
+const TOLD_LONGER: Duration = Duration::from_secs(1);
+
+/// The metadata that all callbacks of a listener carry.
+pub(super) fn headers(
+    config: &Config,
+    listener: &config::Listener,
+    adapter: SocketAddr,
+) -> HeaderMap {
+    let pod_ip = std::env::var("POD_IP").ok().and_then(|ip| ip.parse().ok());
+    let advertised = config.adapter.advertise(adapter, pod_ip);
+    // A little longer than we wait, so that we say when time is up and not the handler's library.
+    let told = config.handler.deadline + TOLD_LONGER;
+    // gRPC takes eight digits.
+    let deadline = match told.as_millis() {
+        millis if millis < 100_000_000 => format!("{millis}m"),
+        _ => format!("{}S", told.as_secs()),
+    };
+    let agent = concat!("exproto-gateway/", env!("CARGO_PKG_VERSION"));
+    let pairs: [(HeaderName, &str); 6] = [
+        (header::TE, "trailers"),
+        (header::CONTENT_TYPE, "application/grpc"),
+        (header::USER_AGENT, agent),
+        (HeaderName::from_static("grpc-timeout"), &deadline),
+        (
+            HeaderName::from_static("exproto-listener"),
+            listener.name.as_str(),
+        ),
+        (
+            HeaderName::from_static("exproto-transport"),
+            Transport::from(listener.transport).as_str(),
+        ),
+    ];
+    // Room for what each callback adds.
+    let mut headers = HeaderMap::with_capacity(16);
+    for (name, value) in pairs {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            headers.insert(name, value);
+        }
+    }
+    if let Some(address) = advertised
+        && let Ok(address) = HeaderValue::from_str(&address)
+    {
+        headers.insert(HeaderName::from_static("exproto-adapter-address"), address);
+    }
+    headers
+}

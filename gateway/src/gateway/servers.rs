@@ -1,0 +1,66 @@
+//! The ports that are not for devices: the adapter, and health and metrics.
+
+use std::{sync::Arc, time::Duration};
+
+use proto::exproto::connection_adapter_server::{ConnectionAdapterServer, SERVICE_NAME as ADAPTER};
+use tokio::net::TcpListener;
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
+use tonic::transport::Server;
+
+use super::Error;
+use crate::{
+    adapter::Adapter,
+    http::{Health, router},
+    listen::tcp,
+};
+
+/// Bytes of requests that one HTTP/2 connection of a handler may have on their way. Half of it over 256 is how many
+/// small requests `hyper` lets wait before it takes them for an attack: more than `max_concurrent_calls` can be.
+const ADAPTER_WINDOW: u32 = 16 * 1024 * 1024;
+/// How often a handler's connection is asked whether it is still there.
+const ADAPTER_PING: Duration = Duration::from_secs(60);
+
+pub(super) fn serve_http(
+    socket: TcpListener,
+    health: Arc<Health>,
+    end: CancellationToken,
+) -> AbortOnDropHandle<()> {
+    let serve = axum::serve(socket, router(health)).with_graceful_shutdown(end.cancelled_owned());
+    AbortOnDropHandle::new(tokio::spawn(async move {
+        if let Err(error) = serve.await {
+            tracing::error!(%error, "the HTTP port has failed");
+        }
+    }))
+}
+
+pub(super) fn serve_adapter(
+    (socket, adapter): (TcpListener, Adapter),
+    config: &config::Adapter,
+    end: CancellationToken,
+) -> Result<AbortOnDropHandle<()>, Error> {
+    let limit = config.max_request.bytes();
+    let service = ConnectionAdapterServer::new(adapter).max_decoding_message_size(limit);
+    let (reporter, health) = tonic_health::server::health_reporter();
+    let reflection = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(proto::DESCRIPTORS)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
+    let serve = Server::builder()
+        .max_concurrent_streams(Some(config.max_concurrent_calls))
+        .initial_connection_window_size(ADAPTER_WINDOW)
+        .http2_keepalive_interval(Some(ADAPTER_PING))
+        .add_service(service)
+        .add_service(health)
+        .add_service(reflection().build_v1()?)
+        .add_service(reflection().build_v1alpha()?)
+        .serve_with_incoming_shutdown(tcp::incoming(socket, "adapter"), end.cancelled_owned());
+    Ok(AbortOnDropHandle::new(tokio::spawn(async move {
+        reporter
+            .set_service_status(ADAPTER, tonic_health::ServingStatus::Serving)
+            .await;
+        if let Err(error) = serve.await {
+            tracing::error!(%error, "the adapter has failed");
+        }
+    })))
+}

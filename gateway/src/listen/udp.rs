@@ -1,0 +1,147 @@
+//! UDP listeners: several sockets on one address, each with a worker that hands datagrams to their peers and begins a
+//! connection with the first one of a device.
+
+use std::{sync::Arc, time::Instant};
+
+use tokio::time::{Duration, sleep};
+use tokio_util::sync::CancellationToken;
+
+use super::{Listener, Security, dtls};
+use crate::{
+    admission::{Admitted, Flow},
+    metrics::Dropped,
+    transport::{
+        ConnInfo, Transport,
+        udp::{
+            Delivery, Ends, Peer, PeerSocket, Peers,
+            port::{Datagrams, Port},
+        },
+    },
+};
+
+/// The pause after a failure of the socket: trying at once would fail as well.
+const OUT_OF_RESOURCES: Duration = Duration::from_millis(100);
+
+/// One worker: hands out what comes to its port, until `stop`.
+pub(super) async fn serve(
+    listener: Arc<Listener>,
+    port: Arc<Port>,
+    peers: Peers,
+    stop: CancellationToken,
+) {
+    let worker = Worker {
+        listener,
+        port,
+        peers,
+        stop: stop.clone(),
+    };
+    stop.run_until_cancelled(worker.run()).await;
+}
+
+pub(super) struct Worker {
+    pub(super) listener: Arc<Listener>,
+    pub(super) port: Arc<Port>,
+    pub(super) peers: Peers,
+    pub(super) stop: CancellationToken,
+}
+
+impl Worker {
+    async fn run(&self) {
+        let mut datagrams = Datagrams::new();
+        loop {
+            match datagrams.receive(&self.port).await {
+                Ok(count) => self.hand_out(datagrams.each(count)),
+                Err(error) => {
+                    let listener = self.listener.name();
+                    tracing::error!(listener, %error, "cannot read from the UDP socket");
+                    sleep(OUT_OF_RESOURCES).await;
+                }
+            }
+        }
+    }
+
+    fn hand_out<'a>(&self, datagrams: impl Iterator<Item = (Ends, &'a [u8])>) {
+        let counts = &self.listener.settings().counts;
+        let limit = self.listener.settings().tuning().limits.inbound_limit;
+        let security = self.listener.security();
+        let max_datagram = match &**security {
+            // What a datagram carries shows when it is decrypted.
+            Security::Dtls(_) => usize::MAX,
+            #[cfg(feature = "dtls13")]
+            Security::Dtls13(_) => crate::dtls13::LARGEST,
+            _ => self.listener.config().udp.max_datagram.bytes(),
+        };
+        let now = Instant::now();
+        for (ends, datagram) in datagrams {
+            if let Err(why) = self.check(ends, datagram, max_datagram) {
+                counts.dropped(why);
+                continue;
+            }
+            let peer = self.peers.get(&ends);
+            match &**security {
+                Security::Dtls(server) if !dtls::belongs_to(peer.as_deref(), datagram) => {
+                    self.hello(server, ends, datagram);
+                    continue;
+                }
+                #[cfg(feature = "dtls13")]
+                Security::Dtls13(context) if !dtls::belongs_to(peer.as_deref(), datagram) => {
+                    self.hello13(context, peer.is_some(), ends, datagram, now);
+                    continue;
+                }
+                _ => {}
+            }
+            let delivery = peer.map_or(Delivery::Gone, |peer| {
+                peer.deliver(datagram, limit.bytes(), counts, now)
+            });
+            if delivery == Delivery::Gone && matches!(**security, Security::None) {
+                self.begin(ends, datagram, limit.bytes(), now);
+            }
+        }
+    }
+
+    fn check(&self, ends: Ends, datagram: &[u8], most: usize) -> Result<(), Dropped> {
+        if datagram.len() > most {
+            return Err(Dropped::TooLarge);
+        }
+        if ends.device.port() == 0 {
+            return Err(Dropped::PortZero);
+        }
+        // Forged to look as if it came from here: an echo would talk to itself for ever.
+        if ends.device == self.port.local(ends) {
+            return Err(Dropped::OwnAddress);
+        }
+        Ok(())
+    }
+
+    /// The first datagram of a device: it is a connection from now on, if it is let in.
+    fn begin(&self, ends: Ends, datagram: &[u8], limit: usize, now: Instant) {
+        let Some((info, admitted)) = self.admit(ends, Transport::Udp) else {
+            return;
+        };
+        let socket = self.enlist(ends, None);
+        socket.deliver(datagram, limit, now);
+        self.listener.open(Box::new(socket), info, admitted);
+    }
+
+    /// Lets a device in, or counts that it was turned away.
+    pub(super) fn admit(&self, ends: Ends, transport: Transport) -> Option<(ConnInfo, Admitted)> {
+        let info = ConnInfo::new(transport, ends.device, self.port.local(ends));
+        match self.listener.settings().gate.admit(info.device.ip()) {
+            Ok(admitted) => Some((info, admitted)),
+            Err(refusal) => {
+                self.listener.refused(info.device, refusal);
+                None
+            }
+        }
+    }
+
+    /// Puts a device that was let in into the table, in the place of any session that it has. `hello` is the random of
+    /// its DTLS hello.
+    pub(super) fn enlist(&self, ends: Ends, hello: Option<[u8; 32]>) -> PeerSocket {
+        let settings = self.listener.settings();
+        let flow = Flow::new(&settings.gate);
+        let peer = Peer::new(ends, self.port.clone(), flow, hello);
+        self.peers.insert(&peer);
+        PeerSocket::new(peer, self.peers.clone(), settings.counts.clone())
+    }
+}
