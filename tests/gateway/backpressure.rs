@@ -120,7 +120,7 @@ async fn calls_that_wait_are_bounded() {
 async fn one_device_too_many_is_turned_away() {
     let handler = TestHandler::start();
     let mut config = config(&[&handler]);
-    config.listeners[0].max_connections = 2.try_into().unwrap();
+    config.listeners[0].limits.max_connections = 2.try_into().unwrap();
     let gateway = TestGateway::with(config).await;
     let (first, _) = connect(&gateway, &handler).await;
     let (_second, _) = connect(&gateway, &handler).await;
@@ -128,7 +128,9 @@ async fn one_device_too_many_is_turned_away() {
     third.closed().await;
     assert_eq!(
         gateway
-            .metric("exproto_connections_refused_total{listener=\"tcp\"}")
+            .metric(
+                "exproto_connections_refused_total{listener=\"tcp\",reason=\"max_connections\"}"
+            )
             .await,
         1
     );

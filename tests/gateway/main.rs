@@ -9,6 +9,15 @@ mod calls;
 mod lifecycle;
 /// Bytes in both directions.
 mod bytes;
+/// Devices that mean harm.
+mod hostile;
+/// A new configuration for a gateway that runs.
+mod reload;
+/// What holds on every transport.
+mod transports;
+/// DTLS 1.3.
+#[cfg(feature = "dtls13")]
+mod dtls13;
 /// Result codes, and what callers get wrong.
 mod adapter;
 /// Authenticate, takeover, expiry.
@@ -29,3 +38,5 @@ mod operation;
 mod program;
 /// The Python example.
 mod python;
+/// Clients that nobody here wrote.
+mod outside;

@@ -102,6 +102,28 @@ fn a_broken_configuration_names_file_line_and_field() {
 }
 
 #[test]
+fn check_reads_the_files_that_are_named_unless_told_not_to() {
+    let directory = tempfile::tempdir().unwrap();
+    let content = "cluster: {key_file: /no/such/key}\n\
+        listeners:\n\
+        - {name: one, bind: 7001, transport: tls, tls: {certificates: [{chain: /no/such.crt, key: /no/such.key}]}}\n\
+        - {name: two, bind: 7002, transport: dtls, psk: {file: /no/such/psk}}\n";
+    let file = write(directory.path(), content);
+    let checked = run(&["check", "--config", &file]);
+    assert_eq!(checked.status.code(), Some(2));
+    let said = text(&checked.stderr);
+    for part in [
+        "/no/such/key",
+        "listener \"one\": cannot read /no/such.crt",
+        "listener \"two\": cannot read /no/such/psk",
+    ] {
+        assert!(said.contains(part), "{said}");
+    }
+    let checked = run(&["check", "--no-files", "--config", &file]);
+    assert_eq!(checked.status.code(), Some(0), "{}", text(&checked.stderr));
+}
+
+#[test]
 fn a_missing_file_is_named() {
     let output = run(&["run", "--config", "/no/such/gateway.yaml"]);
     assert_eq!(output.status.code(), Some(2));

@@ -2,17 +2,16 @@
 //! ports are others.
 
 use std::{
-    fs::{self, File},
     io::{BufRead as _, BufReader},
     net::SocketAddr,
-    path::{Path, PathBuf},
+    path::Path,
     process::{Child, Command, ExitStatus, Stdio},
     thread,
 };
 
 use config::Config;
 use exproto_gateway::shutdown::Drained;
-use exproto_tests::{TestGateway, free_address, within};
+use exproto_tests::{TestGateway, free_address, process::run, python::environment, within};
 use tempfile::TempDir;
 use tokio::sync::mpsc;
 
@@ -20,7 +19,9 @@ const EXAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/python/e
 
 #[tokio::test]
 async fn the_python_example_echoes() {
-    let python = python();
+    let requirements = Path::new(EXAMPLE).join("requirements.txt");
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("python-echo");
+    let python = environment(&folder, &requirements);
     let stubs = stubs(&python);
     let listen = free_address();
     let gateway = TestGateway::with(config(listen)).await;
@@ -61,53 +62,12 @@ fn config(handler: SocketAddr) -> Config {
     Config::load(&Path::new(EXAMPLE).join("gateway.yaml"), ports).unwrap()
 }
 
-/// The interpreter of a virtual environment with the example's requirements. It is kept until they or Python change.
-fn python() -> PathBuf {
-    let version = run(Command::new("python3").arg("--version"));
-    let requirements = Path::new(EXAMPLE).join("requirements.txt");
-    let stamp = version + &fs::read_to_string(&requirements).unwrap();
-
-    let root = Path::new(env!("CARGO_TARGET_TMPDIR")).join("python-echo");
-    fs::create_dir_all(&root).unwrap();
-    // Two runs of the tests must not both make it. Unlocked when dropped.
-    let lock = File::create(root.join("lock")).unwrap();
-    lock.lock().unwrap();
-    let (environment, stamp_file) = (root.join("venv"), root.join("stamp"));
-    let python = environment.join("bin/python");
-    if fs::read_to_string(&stamp_file).is_ok_and(|made| made == stamp) {
-        return python;
-    }
-    let mut make = Command::new("python3");
-    run(make.args(["-m", "venv", "--clear"]).arg(environment));
-    let mut install = Command::new(&python);
-    run(install
-        .args(["-m", "pip", "install", "-r"])
-        .arg(requirements));
-    fs::write(stamp_file, stamp).unwrap();
-    python
-}
-
 /// What the example's script makes, in a folder of the test's own.
 fn stubs(python: &Path) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     let mut generate = Command::new(Path::new(EXAMPLE).join("generate.sh"));
     run(generate.env("PYTHON", python).arg(folder.path()));
     folder
-}
-
-/// Runs to the end, which must be a good one, and tells what was printed.
-fn run(command: &mut Command) -> String {
-    let output = command
-        .output()
-        .unwrap_or_else(|error| panic!("{command:?}: {error}"));
-    let printed = String::from_utf8_lossy(&output.stdout).into_owned();
-    let complaints = String::from_utf8_lossy(&output.stderr);
-    let status = output.status;
-    assert!(
-        status.success(),
-        "{command:?}: {status}\n{printed}{complaints}"
-    );
-    printed
 }
 
 /// The example's process, and what it logs. It is killed with the test.

@@ -62,7 +62,7 @@ async fn a_silent_device_is_closed_also_when_its_handler_came_late() {
 async fn with_an_idle_timeout_a_device_must_go_on_talking() {
     let handler = TestHandler::start();
     let mut config = config(&[&handler]);
-    config.listeners[0].idle_timeout = Some(Duration::from_secs(1));
+    config.listeners[0].idle_timeout = Some(config::IdleTimeout(Some(Duration::from_secs(1))));
     let gateway = TestGateway::with(config).await;
     let (mut device, _) = connect(&gateway, &handler).await;
     device.send("x").await;
@@ -104,7 +104,7 @@ async fn start_timer_replaces_the_idle_timer() {
 async fn a_device_is_not_silent_while_nobody_listens_to_it() {
     let handler = TestHandler::start();
     let mut config = config(&[&handler]);
-    config.listeners[0].idle_timeout = Some(Duration::from_secs(1));
+    config.listeners[0].idle_timeout = Some(config::IdleTimeout(Some(Duration::from_secs(1))));
     config.connection.inbound_limit = config::ByteSize::kib(4);
     let gateway = TestGateway::with(config).await;
     let (mut device, _) = connect(&gateway, &handler).await;

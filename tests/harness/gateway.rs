@@ -4,7 +4,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use config::Config;
 use exproto_gateway::{
-    Gateway,
+    Gateway, Reloader,
     auth::{Anonymous, Authenticator},
     shutdown::Drained,
 };
@@ -25,6 +25,7 @@ pub struct TestGateway {
     device: SocketAddr,
     adapter: SocketAddr,
     http: SocketAddr,
+    reloader: Reloader,
     shutdown: oneshot::Sender<()>,
     running: JoinHandle<Drained>,
 }
@@ -69,6 +70,7 @@ impl TestGateway {
             .try_init();
         let gateway = Gateway::bind_with(config, authenticator).expect("the gateway starts");
         let addresses = gateway.addresses().clone();
+        let reloader = gateway.reloader();
         let (shutdown, stop) = oneshot::channel();
         let running = tokio::spawn(async move {
             let drained = gateway.run(async { drop(stop.await) }).await;
@@ -78,6 +80,7 @@ impl TestGateway {
             device: *addresses.listeners.values().next().expect("a listener"),
             adapter: addresses.adapter,
             http: addresses.http,
+            reloader,
             shutdown,
             running,
         }
@@ -93,6 +96,22 @@ impl TestGateway {
     #[must_use]
     pub fn adapter_address(&self) -> SocketAddr {
         self.adapter
+    }
+
+    /// What takes a new configuration.
+    #[must_use]
+    pub fn reloader(&self) -> &Reloader {
+        &self.reloader
+    }
+
+    /// Takes the configuration in use with a change.
+    ///
+    /// # Panics
+    /// When it is not taken.
+    pub fn reconfigure(&self, change: impl FnOnce(&mut Config)) {
+        let mut config = (*self.reloader.config()).clone();
+        change(&mut config);
+        self.reloader.reload(config).expect("a good configuration");
     }
 
     /// A device that has just connected.
@@ -141,6 +160,16 @@ impl TestGateway {
         let line = all.lines().find_map(|line| line.strip_prefix(series));
         line.and_then(|value| value.trim().parse().ok())
             .unwrap_or(0)
+    }
+
+    /// Waits until a metric has that value or more.
+    pub async fn counts(&self, series: &str, least: u64) {
+        crate::until(series, async || self.metric(series).await >= least).await;
+    }
+
+    /// Waits until a metric has exactly that value.
+    pub async fn is(&self, series: &str, value: u64) {
+        crate::until(series, async || self.metric(series).await == value).await;
     }
 
     /// Tells the gateway to end, and waits until it has.

@@ -15,12 +15,26 @@ pub mod gateway;
 pub mod handler;
 /// A device.
 pub mod device;
+/// A transport: the listener that speaks it, and a device that does.
+pub mod carrier;
 /// The gateway's program.
 pub mod program;
+/// A program that runs beside the test.
+pub mod process;
+/// A pod as its user has it.
+pub mod pod;
+/// A virtual environment of Python.
+pub mod python;
+/// An authority, and what it signs.
+pub mod pki;
 
+pub use carrier::{Carrier, Credentials};
 pub use device::Device;
 pub use gateway::TestGateway;
 pub use handler::{Callback, Event, TestHandler};
+pub use pki::Pki;
+pub use pod::Pod;
+pub use process::Process;
 
 /// Far longer than anything takes, also on a loaded machine.
 pub const DEADLINE: Duration = Duration::from_secs(30);

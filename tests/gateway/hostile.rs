@@ -1,0 +1,380 @@
+//! Devices that mean harm, or know no better: nothing of theirs reaches the handler, and others do not notice.
+
+use std::{
+    io::IoSlice,
+    net::{Ipv4Addr, SocketAddr, SocketAddrV4},
+    sync::Arc,
+    time::Duration,
+};
+
+use exproto_gateway::auth::{Authenticator, Credentials as Claim, Denied, Grant};
+use exproto_tests::{Carrier, Credentials, Device, Event, TestGateway, TestHandler, within};
+use futures_util::future::BoxFuture;
+use proto::exproto::ResultCode;
+use socket2::{Domain, SockAddr, Socket, Type};
+use tokio::net::UdpSocket;
+
+use crate::calls::{Calls, ok, refused};
+
+pub(crate) const RESPECTED: &str = "exproto_connections_accepted_total{listener=\"tcp\"}";
+
+pub(crate) fn series(name: &str, reason: &str) -> String {
+    format!("{name}{{listener=\"tcp\",reason=\"{reason}\"}}")
+}
+
+pub(crate) async fn gateway(
+    carrier: Carrier,
+    handler: &TestHandler,
+    adapt: impl FnOnce(&mut config::Config),
+) -> (TestGateway, Credentials) {
+    let credentials = Credentials::default();
+    let mut config = carrier.config(&[handler], &credentials);
+    adapt(&mut config);
+    (TestGateway::with(config).await, credentials)
+}
+
+#[tokio::test]
+async fn garbage_in_place_of_a_handshake_is_told_apart() {
+    for (carrier, reason) in [
+        (Carrier::Tls, "not_tls"),
+        (Carrier::Psk, "not_tls"),
+        (Carrier::Wss, "not_tls"),
+        (Carrier::Ws, "malformed"),
+    ] {
+        let handler = TestHandler::start();
+        let (gateway, _) = gateway(carrier, &handler, |_| {}).await;
+        let mut device = Device::connect(gateway.device_address()).await;
+        device
+            .send("\u{1}\u{2}\u{3} this is no handshake\r\n\r\n".repeat(20))
+            .await;
+        device.closed().await;
+        gateway
+            .counts(&series("exproto_handshakes_failed_total", reason), 1)
+            .await;
+        assert_eq!(gateway.metric(RESPECTED).await, 0, "{carrier:?}");
+        assert!(handler.try_next().is_none());
+    }
+}
+
+#[tokio::test]
+async fn a_handshake_that_does_not_end_is_ended() {
+    for carrier in [Carrier::Tls, Carrier::Psk, Carrier::Ws, Carrier::Wss] {
+        let handler = TestHandler::start();
+        let (gateway, _) = gateway(carrier, &handler, |config| {
+            config.listeners[0].handshake_timeout = Duration::from_millis(300);
+        })
+        .await;
+        let mut device = Device::connect(gateway.device_address()).await;
+        // The beginning of a TLS record, and of an HTTP request.
+        device
+            .send(if carrier == Carrier::Ws {
+                &b"GET / HT"[..]
+            } else {
+                &[22, 3, 1, 2]
+            })
+            .await;
+        device.closed().await;
+        gateway
+            .counts(&series("exproto_handshakes_failed_total", "timeout"), 1)
+            .await;
+        assert!(handler.try_next().is_none());
+    }
+}
+
+#[tokio::test]
+async fn a_drain_does_not_wait_for_handshakes() {
+    let handler = TestHandler::start();
+    let (gateway, _) = gateway(Carrier::Tls, &handler, |config| {
+        config.listeners[0].handshake_timeout = Duration::from_secs(3600);
+    })
+    .await;
+    let mut device = Device::connect(gateway.device_address()).await;
+    device.send([22, 3, 1, 2]).await;
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn datagrams_that_are_no_dtls_are_dropped() {
+    let handler = TestHandler::start();
+    let (gateway, credentials) = gateway(Carrier::Dtls, &handler, |_| {}).await;
+    let mut device = Carrier::Dtls
+        .connect(gateway.device_address(), &credentials)
+        .await;
+    let stranger = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    stranger.connect(gateway.device_address()).await.unwrap();
+    for length in [0, 1, 13, 60, 500, 1400] {
+        for first in [0, 20, 22, 23, 255] {
+            stranger.send(&vec![first; length]).await.unwrap();
+        }
+    }
+    gateway
+        .counts(&series("exproto_datagrams_dropped_total", "no_session"), 30)
+        .await;
+    device.send("still here").await;
+    handler.created().await;
+    assert_eq!(handler.received(10).await, b"still here");
+    assert_eq!(gateway.metric(RESPECTED).await, 1);
+}
+
+/// The first hello of a device.
+pub(crate) async fn hello(carrier: Carrier, credentials: &Credentials) -> Vec<u8> {
+    let listener = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let credentials = credentials.clone();
+    let device = tokio::spawn(async move {
+        let _ = carrier.try_connect(address, &credentials, None).await;
+    });
+    let mut hello = vec![0; 2000];
+    let length = within("a hello", listener.recv(&mut hello)).await.unwrap();
+    device.abort();
+    hello.truncate(length);
+    hello
+}
+
+#[tokio::test]
+async fn a_flood_of_hellos_leaves_nothing_and_is_not_amplified() {
+    let handler = TestHandler::start();
+    let (gateway, credentials) = gateway(Carrier::Dtls, &handler, |_| {}).await;
+    let hello = hello(Carrier::Dtls, &credentials).await;
+    let mut sent = 0;
+    for part in 0..20 {
+        for host in 1..=100 {
+            spoof(
+                gateway.device_address(),
+                Ipv4Addr::new(127, 9, part, host),
+                &hello,
+            );
+            sent += 1;
+        }
+        gateway
+            .counts("exproto_dtls_hellos_answered_total{listener=\"tcp\"}", sent)
+            .await;
+    }
+    assert_eq!(gateway.metric(RESPECTED).await, 0);
+    assert_eq!(
+        gateway
+            .metric("exproto_connections{listener=\"tcp\"}")
+            .await,
+        0
+    );
+
+    let stranger = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    stranger
+        .send_to(&hello, gateway.device_address())
+        .await
+        .unwrap();
+    let mut answer = vec![0; 2000];
+    let length = within("a cookie", stranger.recv(&mut answer))
+        .await
+        .unwrap();
+    assert!(length < hello.len(), "{length} for {}", hello.len());
+}
+
+#[tokio::test]
+async fn a_device_that_has_restarted_begins_anew() {
+    let handler = TestHandler::start();
+    let (gateway, credentials) = gateway(Carrier::Dtls, &handler, |_| {}).await;
+    let address = gateway.device_address();
+    let from = {
+        let mut before = Carrier::Dtls.connect(address, &credentials).await;
+        before.send("before").await;
+        handler.created().await;
+        handler.received(6).await;
+        before.address()
+    };
+    // It said no goodbye, and has its port again.
+    let restarted = Carrier::Dtls.connect_from(from, address, &credentials);
+    let mut after = restarted.await;
+    after.send("after").await;
+    // What becomes of the old one and of the new one is told in any order.
+    let (mut closed, mut received) = (String::new(), Vec::new());
+    while closed.is_empty() || received.is_empty() {
+        match handler.next().await.event {
+            Event::Closed(reason) => closed = reason,
+            Event::Received(bytes) => received = bytes.to_vec(),
+            event => assert!(matches!(event, Event::Created(_)), "{event:?}"),
+        }
+    }
+    assert_eq!(closed, "superseded");
+    assert_eq!(received, b"after");
+}
+
+#[tokio::test]
+async fn a_forged_hello_does_not_end_a_session() {
+    let handler = TestHandler::start();
+    let (gateway, credentials) = gateway(Carrier::Dtls, &handler, |_| {}).await;
+    let hello = hello(Carrier::Dtls, &credentials).await;
+    let mut device = Carrier::Dtls
+        .connect(gateway.device_address(), &credentials)
+        .await;
+    device.send("x").await;
+    handler.created().await;
+    handler.received(1).await;
+    let answered = "exproto_dtls_hellos_answered_total{listener=\"tcp\"}";
+    let before = gateway.metric(answered).await;
+    // From the device's own address, by somebody who sees no answers.
+    device.send_raw(&hello).await;
+    gateway.counts(answered, before + 1).await;
+    device.send("still here").await;
+    assert_eq!(handler.received(10).await, b"still here");
+}
+
+/// Sends from an address that nobody here has otherwise. All of 127.0.0.0/8 is this machine's.
+pub(crate) fn spoof(to: SocketAddr, from: Ipv4Addr, datagram: &[u8]) {
+    let socket = Socket::new(Domain::IPV4, Type::DGRAM, None).unwrap();
+    socket.bind(&SocketAddrV4::new(from, 0).into()).unwrap();
+    let parts = [IoSlice::new(datagram)];
+    socket
+        .send_to_vectored(&parts, &SockAddr::from(to))
+        .unwrap();
+}
+
+#[tokio::test]
+async fn a_hundred_thousand_forged_peers_disturb_nobody() {
+    const TABLE: u32 = 500;
+    let handler = TestHandler::start();
+    let (gateway, credentials) = gateway(Carrier::Udp, &handler, |config| {
+        config.listeners[0].limits.max_connections = TABLE.try_into().unwrap();
+    })
+    .await;
+    let address = gateway.device_address();
+    let mut device = Carrier::Udp.connect(address, &credentials).await;
+    device.send("x").await;
+    let conn = handler.created().await;
+    handler.received(1).await;
+    let mut calls = Calls::new(&gateway, &conn);
+    let flood = tokio::task::spawn_blocking(move || {
+        for number in 0..100_000_u32 {
+            let [_, high, middle, low] = number.to_be_bytes();
+            spoof(
+                address,
+                Ipv4Addr::new(127, 10 + high, middle, low),
+                b"forged",
+            );
+        }
+    });
+    let refusals = series("exproto_connections_refused_total", "max_connections");
+    gateway.counts(&refusals, 1).await;
+    // Full, and the device that was there before is served as ever.
+    for round in 0..20_u8 {
+        ok(&calls.send(vec![round]).await);
+        assert_eq!(device.read(1).await, [round]);
+    }
+    within("the flood to end", flood).await.unwrap();
+    assert!(
+        gateway
+            .metric("exproto_connections{listener=\"tcp\"}")
+            .await
+            <= u64::from(TABLE)
+    );
+    assert!(gateway.metric(RESPECTED).await <= u64::from(TABLE));
+    assert!(gateway.metric(&refusals).await > 1000);
+}
+
+#[tokio::test]
+async fn a_datagram_that_is_too_large_is_dropped() {
+    for carrier in [Carrier::Udp, Carrier::Dtls] {
+        let handler = TestHandler::start();
+        let (gateway, credentials) = gateway(carrier, &handler, |config| {
+            config.listeners[0].udp.max_datagram = config::ByteSize::kib(1);
+        })
+        .await;
+        let mut device = carrier
+            .connect(gateway.device_address(), &credentials)
+            .await;
+        device.send("x").await;
+        let conn = handler.created().await;
+        handler.received(1).await;
+        device.send(vec![7; 1025]).await;
+        device.send(vec![8; 1024]).await;
+        let Event::Received(bytes) = handler.next().await.event else {
+            panic!("not OnReceivedBytes");
+        };
+        assert_eq!(bytes, vec![8; 1024]);
+        let dropped = series("exproto_datagrams_dropped_total", "too_large");
+        assert_eq!(gateway.metric(&dropped).await, 1);
+        let mut calls = Calls::new(&gateway, &conn);
+        let answer = calls.send(vec![9; 1025]).await;
+        refused(&answer, ResultCode::ParamsTypeError, "1024 or fewer");
+        ok(&calls.send(vec![9; 1024]).await);
+        assert_eq!(device.read(1024).await, vec![9; 1024]);
+    }
+}
+
+#[tokio::test]
+async fn an_address_that_fails_too_often_is_banned() {
+    let handler = TestHandler::start();
+    let (gateway, credentials) = gateway(Carrier::Tls, &handler, |config| {
+        config.bans.failure_rate = Some(config::Rate {
+            amount: 3,
+            period: Duration::from_secs(3600),
+        });
+    })
+    .await;
+    let address = gateway.device_address();
+    let banned = series("exproto_connections_refused_total", "banned");
+    let mut tries = 0;
+    while gateway.metric(&banned).await == 0 {
+        let mut device = Device::connect(address).await;
+        let _ = device.try_send(&[b'?'; 100]).await;
+        device.closed().await;
+        tries += 1;
+        assert!(tries < 20, "never banned");
+    }
+    assert!(tries > 3, "banned after {tries}");
+    let refused = Carrier::Tls.try_connect(address, &credentials, None).await;
+    assert!(refused.is_err());
+}
+
+/// Says no to everybody.
+struct Nobody;
+
+impl Authenticator for Nobody {
+    fn authenticate<'a>(&'a self, _: &'a Claim) -> BoxFuture<'a, Result<Grant, Denied>> {
+        Box::pin(async { Err(Denied("nobody is let in".to_owned())) })
+    }
+}
+
+#[tokio::test]
+async fn whoever_guesses_passwords_is_banned() {
+    let handler = TestHandler::start();
+    let mut config = Carrier::Tcp.config(&[&handler], &Credentials::default());
+    config.bans.failure_rate = Some(config::Rate {
+        amount: 3,
+        period: Duration::from_secs(3600),
+    });
+    let gateway = TestGateway::with_authenticator(config, Arc::new(Nobody)).await;
+    let _device = gateway.device().await;
+    let conn = handler.created().await;
+    let mut calls = Calls::new(&gateway, &conn);
+    for _ in 0..3 {
+        let answer = calls.authenticate("device-7").await;
+        refused(&answer, ResultCode::PermissionDeny, "nobody");
+    }
+    calls.authenticate("device-7").await;
+    assert_eq!(handler.closed().await, "banned");
+}
+
+#[tokio::test]
+async fn a_banned_clientid_is_nobody() {
+    let handler = TestHandler::start();
+    let (gateway, _) = gateway(Carrier::Tcp, &handler, |_| {}).await;
+    let _device = gateway.device().await;
+    let conn = handler.created().await;
+    let mut calls = Calls::new(&gateway, &conn);
+    ok(&calls.authenticate("thief").await);
+    gateway.reconfigure(|config| {
+        config.bans.list = vec![config::Ban {
+            who: "clientid:thief".parse().unwrap(),
+            until: None,
+            reason: "stolen".into(),
+        }];
+    });
+    assert_eq!(handler.closed().await, "banned");
+    let _other = gateway.device().await;
+    let conn = handler.created().await;
+    let mut calls = Calls::new(&gateway, &conn);
+    let answer = calls.authenticate("thief").await;
+    refused(&answer, ResultCode::PermissionDeny, "stolen");
+    ok(&calls.authenticate("owner").await);
+}

@@ -1,0 +1,179 @@
+//! A new configuration for a gateway that runs: what did not change is not touched.
+
+use std::{fs, net::SocketAddr};
+
+use config::{Config, Listener};
+use exproto_tests::{
+    Carrier, Credentials, Device, TestGateway, TestHandler, carrier::SERVER, free_address, until,
+};
+
+use crate::calls::connect;
+
+fn listener(config: &Config, name: &str, bind: SocketAddr) -> Listener {
+    Listener {
+        name: name.parse().unwrap(),
+        bind: bind.into(),
+        ..config.listeners[0].clone()
+    }
+}
+
+#[tokio::test]
+async fn a_listener_comes_and_goes_and_others_stay() {
+    let handler = TestHandler::start();
+    let gateway = TestGateway::start(&handler).await;
+    let (mut device, _) = connect(&gateway, &handler).await;
+    let extra = free_address();
+    gateway.reconfigure(|config| config.listeners.push(listener(config, "extra", extra)));
+    let mut second = Device::connect(extra).await;
+    second.send("x").await;
+    let created = handler.next().await;
+    assert_eq!(created.header("exproto-listener"), "extra");
+    handler.received(1).await;
+    gateway.reconfigure(|config| drop(config.listeners.pop()));
+    second.closed().await;
+    assert_eq!(handler.closed().await, "draining");
+    until("the port to be given back", async || {
+        tokio::net::TcpListener::bind(extra).await.is_ok()
+    })
+    .await;
+    device.send("still here").await;
+    assert_eq!(handler.received(10).await, b"still here");
+}
+
+#[tokio::test]
+async fn a_listener_that_moves_keeps_its_connections() {
+    let handler = TestHandler::start();
+    let gateway = TestGateway::start(&handler).await;
+    let before = gateway.device_address();
+    let (mut device, _) = connect(&gateway, &handler).await;
+    let after = free_address();
+    gateway.reconfigure(|config| config.listeners[0].bind = after.into());
+    let mut second = Device::connect(after).await;
+    second.send("x").await;
+    handler.created().await;
+    handler.received(1).await;
+    until("the old port to be given back", async || {
+        tokio::net::TcpStream::connect(before).await.is_err()
+    })
+    .await;
+    device.send("still here").await;
+    assert_eq!(handler.received(10).await, b"still here");
+}
+
+#[tokio::test]
+async fn a_port_becomes_tls_and_plain_connections_stay() {
+    let handler = TestHandler::start();
+    let credentials = Credentials::default();
+    let gateway = TestGateway::with(Carrier::Tcp.config(&[&handler], &credentials)).await;
+    let (mut plain, _) = connect(&gateway, &handler).await;
+    let secure = Carrier::Tls.config(&[&handler], &credentials);
+    gateway.reconfigure(|config| {
+        config.listeners[0].transport = config::Transport::Tls;
+        config.listeners[0].tls = secure.listeners[0].tls.clone();
+    });
+    let address = gateway.device_address();
+    let mut device = Carrier::Tls.connect(address, &credentials).await;
+    device.send("x").await;
+    let created = handler.next().await;
+    assert_eq!(created.header("exproto-transport"), "tls");
+    handler.received(1).await;
+    plain.send("still here").await;
+    assert_eq!(handler.received(10).await, b"still here");
+}
+
+#[tokio::test]
+async fn a_configuration_that_cannot_be_had_changes_nothing() {
+    let handler = TestHandler::start();
+    let gateway = TestGateway::start(&handler).await;
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let extra = free_address();
+    let mut config = (*gateway.reloader().config()).clone();
+    config.listeners.push(listener(&config, "extra", extra));
+    let impossible = listener(&config, "impossible", taken.local_addr().unwrap());
+    config.listeners.push(impossible);
+    config.listeners[0].limits.max_connections = 1.try_into().unwrap();
+    let error = gateway.reloader().reload(config).unwrap_err().to_string();
+    assert!(error.contains("listener \"impossible\""), "{error}");
+    assert!(tokio::net::TcpStream::connect(extra).await.is_err());
+    let (_first, _) = connect(&gateway, &handler).await;
+    let (_second, _) = connect(&gateway, &handler).await;
+    let refused = "exproto_reloads_total{outcome=\"refused\",what=\"configuration\"}";
+    assert_eq!(gateway.metric(refused).await, 1);
+}
+
+#[tokio::test]
+async fn what_needs_a_restart_is_named() {
+    let handler = TestHandler::start();
+    let gateway = TestGateway::start(&handler).await;
+    let mut config = (*gateway.reloader().config()).clone();
+    config.handler.deadline *= 2;
+    config.adapter.max_concurrent_calls = 7;
+    config.connection.max_subscriptions = 7;
+    let reloaded = gateway.reloader().reload(config).unwrap();
+    assert_eq!(reloaded.needs_restart, ["handler", "adapter"]);
+    assert_eq!(gateway.reloader().config().connection.max_subscriptions, 7);
+    assert_ne!(gateway.reloader().config().adapter.max_concurrent_calls, 7);
+}
+
+#[tokio::test]
+async fn changed_certificates_are_taken_and_bad_ones_are_not() {
+    for carrier in [Carrier::Tls, Carrier::Dtls] {
+        let handler = TestHandler::start();
+        let credentials = Credentials::default();
+        let gateway = TestGateway::with(carrier.config(&[&handler], &credentials)).await;
+        let address = gateway.device_address();
+        let mut device = carrier.connect(address, &credentials).await;
+        device.send("x").await;
+        handler.created().await;
+        handler.received(1).await;
+
+        // A key that is not the certificate's.
+        let other = credentials.pki.server(SERVER);
+        let good = fs::read(&credentials.server.key).unwrap();
+        fs::write(&credentials.server.key, fs::read(&other.key).unwrap()).unwrap();
+        let refused = "exproto_reloads_total{outcome=\"refused\",what=\"certificates\"}";
+        gateway.counts(refused, 1).await;
+        let mut second = carrier.connect(address, &credentials).await;
+        second.send("y").await;
+        handler.created().await;
+        handler.received(1).await;
+
+        // A certificate of another authority: devices see that it is a new one.
+        fs::write(&credentials.server.key, good).unwrap();
+        let stranger = Credentials::default();
+        fs::write(
+            &credentials.server.chain,
+            fs::read(&stranger.server.chain).unwrap(),
+        )
+        .unwrap();
+        fs::write(
+            &credentials.server.key,
+            fs::read(&stranger.server.key).unwrap(),
+        )
+        .unwrap();
+        until("the new certificate to be shown", async || {
+            let shown = carrier.try_connect(address, &stranger, None);
+            tokio::time::timeout(std::time::Duration::from_secs(5), shown)
+                .await
+                .is_ok_and(|shown| shown.is_ok())
+        })
+        .await;
+        device.send("still here").await;
+        assert!(
+            within_received(&handler, b"still here").await,
+            "the open connection was disturbed"
+        );
+    }
+}
+
+/// Whether these bytes come, whatever else does.
+async fn within_received(handler: &TestHandler, wanted: &[u8]) -> bool {
+    loop {
+        let callback = handler.next().await;
+        match callback.event {
+            exproto_tests::Event::Received(bytes) if bytes == wanted => return true,
+            exproto_tests::Event::Closed(reason) if reason != "ssl_closed" => return false,
+            _ => {}
+        }
+    }
+}
