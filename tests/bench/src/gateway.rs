@@ -17,10 +17,8 @@ use tokio::{
 
 use crate::grpc;
 
-/// Where one gateway listens, and where its handler does.
+/// Where one gateway listens for all but devices, and where its handler does.
 pub(crate) struct Addresses {
-    /// The listener, plain TCP.
-    pub(crate) device: SocketAddr,
     /// Of the handler.
     pub(crate) handler: SocketAddr,
     /// The adapter service.
@@ -30,20 +28,15 @@ pub(crate) struct Addresses {
 }
 
 /// The configuration file. JSON is YAML.
-pub(crate) fn config(addresses: &Addresses) -> String {
+pub(crate) fn config(addresses: &Addresses, listeners: &[Value]) -> String {
     let Addresses {
-        device,
         handler,
         adapter,
         http,
     } = addresses;
     json!({
-        "listeners": [{
-            "name": "tcp",
-            "bind": device,
-            "max_connections": 100_000,
-            "first_byte_timeout": "off",
-        }],
+        "listeners": listeners,
+        "limits": { "max_connections": 1_000_000 },
         "handler": {
             "addresses": [format!("http://{handler}")],
             "connections_per_endpoint": grpc::CHANNELS,
@@ -57,6 +50,15 @@ pub(crate) fn config(addresses: &Addresses) -> String {
 
 /// Whether `/readyz` answers 200.
 pub(crate) async fn is_ready(http: SocketAddr) -> bool {
+    answers(http, b"HTTP/1.1 200").await
+}
+
+/// Whether `/readyz` answers anything: one without handlers is never ready, but its listeners are.
+pub(crate) async fn is_serving(http: SocketAddr) -> bool {
+    answers(http, b"HTTP/1.1 ").await
+}
+
+async fn answers(http: SocketAddr, begin: &[u8]) -> bool {
     let answer = async {
         let mut socket = TcpStream::connect(http).await?;
         let request = format!("GET /readyz HTTP/1.1\r\nhost: {http}\r\nconnection: close\r\n\r\n");
@@ -65,9 +67,7 @@ pub(crate) async fn is_ready(http: SocketAddr) -> bool {
         socket.read_to_end(&mut answer).await?;
         std::io::Result::Ok(answer)
     };
-    answer
-        .await
-        .is_ok_and(|answer| answer.starts_with(b"HTTP/1.1 200"))
+    answer.await.is_ok_and(|answer| answer.starts_with(begin))
 }
 
 /// The executable given, or one built now from the tree that this program was built from.

@@ -1,5 +1,4 @@
-//! The devices: each writes a payload and waits for all of it to come back before it writes the next (closed loop).
-//! What comes back is compared, so that a fast but wrong program has no figures.
+//! Many devices: each waits for all of its payload to come back before it sends it once more (closed loop).
 
 use std::{
     future::Future,
@@ -10,36 +9,28 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, ensure};
-use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpStream,
-    task::JoinSet,
-    time,
-};
+use tokio::{task::JoinSet, time};
 
-use crate::{counts, histogram::Histogram};
+use crate::{
+    counts, credentials::Clients, device::Device, histogram::Histogram, transport::Transport,
+};
 
 /// How many connections are opened, or echo once, at the same time: as many as the shortest of usual backlogs holds.
 const AT_ONCE: usize = 128;
 /// After this long without an echo a run has failed.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The addresses of a program that a load needs.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(crate) struct Target {
+    /// How devices connect.
+    pub(crate) transport: Transport,
+    /// What they shake hands with.
+    pub(crate) clients: Clients,
     /// Where it accepts devices.
     pub(crate) device: SocketAddr,
     /// Where its handler tells how many connections it was told of.
     pub(crate) counts: SocketAddr,
-}
-
-/// A connection to the program measured.
-pub(crate) struct Device {
-    socket: TcpStream,
-    payload: Vec<u8>,
-    /// Longer than the payload: a read that fills its buffer makes tokio try once more, and what was not asked for
-    /// is seen.
-    echo: Vec<u8>,
 }
 
 /// When echoes count.
@@ -61,25 +52,25 @@ impl Window {
 /// Opens `count` connections to a program without any, each with another payload of `length` bytes. They are open
 /// to the handler too when this returns.
 pub(crate) async fn open(to: &Target, count: usize, length: usize) -> Result<Vec<Device>> {
-    let device = to.device;
     let mut devices = Vec::with_capacity(count);
     while devices.len() < count {
         let end = count.min(devices.len() + AT_ONCE);
-        let opened = in_turns(devices.len()..end, |number| async move {
-            let socket = TcpStream::connect(device).await?;
-            socket.set_nodelay(true)?;
-            let bytes = (0_u8..=250).cycle().skip(number % 251);
-            Ok(Device {
-                socket,
-                payload: bytes.take(length).collect(),
-                echo: vec![0; length + 1],
-            })
+        let opened = in_turns(devices.len()..end, |number| {
+            let to = to.clone();
+            async move {
+                let mut device = Device::open(&to, number, length).await?;
+                if to.transport.is_silent_at_the_end() {
+                    // There is no connection before the first datagram.
+                    device.echo().await?;
+                }
+                Ok(device)
+            }
         });
         let opened = time::timeout(PATIENCE, opened).await;
         devices.extend(
             opened
                 .unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into()))
-                .with_context(|| format!("cannot open {count} connections to {device}"))?,
+                .with_context(|| format!("cannot open {count} connections to {}", to.device))?,
         );
         // A connection that finds the accept queue full looks open from here, and is lost.
         counts::wait_for_open(to.counts, end).await?;
@@ -123,35 +114,8 @@ pub(crate) async fn echo_once(devices: Vec<Device>) -> Result<Vec<Device>> {
     .await
 }
 
-impl Device {
-    /// Writes and reads at the same time: a large payload fits into no socket's buffer, and comes back in parts.
-    async fn echo(&mut self) -> Result<()> {
-        let (mut reader, mut writer) = self.socket.split();
-        let write = async {
-            let written = writer.write_all(&self.payload).await;
-            written.context("cannot send a payload")
-        };
-        let read = async {
-            let mut length = 0;
-            while length < self.payload.len() {
-                let read = reader.read(&mut self.echo[length..]).await;
-                let read = read.context("cannot receive an echo")?;
-                ensure!(read > 0, "the connection was closed instead of an echo");
-                length += read;
-            }
-            Ok(length)
-        };
-        let ((), length) = tokio::try_join!(write, read)?;
-        ensure!(
-            self.echo[..length] == self.payload,
-            "what came back is not what was sent"
-        );
-        Ok(())
-    }
-}
-
 /// Makes a task of each input, [`AT_ONCE`] at a time.
-async fn in_turns<I, T, F>(
+pub(crate) async fn in_turns<I, T, F>(
     inputs: impl IntoIterator<Item = I>,
     task: impl Fn(I) -> F,
 ) -> Result<Vec<T>>

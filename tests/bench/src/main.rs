@@ -1,15 +1,33 @@
 //! Load generator: the gateway's speed and memory, beside those of a bare program in the same run.
 //!
-//! The process that a person starts orchestrates and generates the load ([`echo`], [`idle`]); what it measures and
-//! the handlers are processes of their own, so that their CPU time and memory can be told apart.
+//! The process that a person starts orchestrates and generates the load ([`echo`], [`idle`] and so on); what it
+//! measures and the handlers are processes of their own, so that their CPU time and memory can be told apart.
 
 /// Round trips per second, latency and CPU time, in alternating rounds.
 mod echo;
+/// The same for two transports of one gateway.
+mod transports;
 /// Memory per idle connection.
 mod idle;
+/// Datagrams per second, without gRPC.
+mod udp;
+/// Handshakes per second, without gRPC.
+mod handshakes;
+/// Decisions about who may connect.
+mod access;
 
-/// The devices: connections which write payloads and wait for their echo.
+/// Rounds of echoes, and their medians.
+mod rounds;
+/// Many devices at once.
 mod generator;
+/// One device: a connection which sends payloads and waits for their echo.
+mod device;
+/// UDP devices by the hundred thousand.
+mod swarm;
+/// The ways in which devices connect.
+mod transport;
+/// Certificates and keys.
+mod credentials;
 /// Latencies, counted in buckets.
 mod histogram;
 /// Medians of rounds, as JSON and as a table.
@@ -23,9 +41,11 @@ mod gateway;
 mod bare;
 /// Hidden subcommand: the handler, which sends back what it gets.
 mod handler;
+/// Hidden subcommands: the gateway as a library, and a plain loop, for what is measured without gRPC.
+mod reflect;
 /// What a handler was told, and waiting for it.
 mod counts;
-/// How both hidden subcommands set up gRPC.
+/// How ceiling and handler set up gRPC.
 mod grpc;
 
 /// Child processes and their ends.
@@ -51,30 +71,53 @@ struct Cli {
 enum Command {
     /// Echoes payloads in a closed loop: round trips per second, latency, CPU time.
     Echo(echo::Args),
+    /// Echoes over two transports of the gateway: TLS beside TCP, for example.
+    Transports(transports::Args),
     /// Holds idle connections: memory per connection.
     Idle(idle::Args),
+    /// Echoes datagrams, without gRPC: datagrams per second, CPU time.
+    Udp(udp::Args),
+    /// Shakes hands, without gRPC: handshakes per second of DTLS and TLS, CPU time.
+    Dtls(handshakes::Args),
+    /// Decides whether devices may connect, with few rules and with many: time per decision.
+    Access(access::Args),
     /// The ceiling; started by the others.
     #[command(hide = true)]
     Bare(bare::Args),
     /// The handler; started by the others.
     #[command(hide = true)]
     Handler(handler::Args),
+    /// A gateway with a handler of its own; started by the others.
+    #[command(hide = true)]
+    Reflect(reflect::GatewayArgs),
+    /// Its ceiling; started by the others.
+    #[command(hide = true)]
+    ReflectBare(reflect::BareArgs),
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let done = match Cli::parse().command {
-        Command::Echo(args) => measure(echo::run(args)).await,
-        Command::Idle(args) => measure(idle::run(args)).await,
-        Command::Bare(args) => bare::run(args).await,
-        Command::Handler(args) => handler::run(args).await,
-    };
-    match done {
+    match run(Cli::parse().command).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");
             ExitCode::FAILURE
         }
+    }
+}
+
+async fn run(command: Command) -> Result<()> {
+    match command {
+        Command::Echo(args) => measure(echo::run(args)).await,
+        Command::Transports(args) => measure(transports::run(args)).await,
+        Command::Idle(args) => Box::pin(measure(idle::run(args))).await,
+        Command::Udp(args) => measure(udp::run(args)).await,
+        Command::Dtls(args) => measure(handshakes::run(args)).await,
+        Command::Access(args) => measure(access::run(args)).await,
+        Command::Bare(args) => bare::run(args).await,
+        Command::Handler(args) => handler::run(args).await,
+        Command::Reflect(args) => reflect::run_gateway(args).await,
+        Command::ReflectBare(args) => reflect::run_bare(args).await,
     }
 }
 
@@ -101,9 +144,9 @@ mod tests {
         let Command::Echo(args) = Cli::parse_from(["exproto-bench", "echo"]).command else {
             panic!("not echo");
         };
-        assert_eq!(args.connections.get(), 64);
-        assert_eq!(args.payload.get(), 64);
-        assert_eq!(args.rounds.get(), 3);
+        assert_eq!(args.load.connections.get(), 64);
+        assert_eq!(args.load.payload.get(), 64);
+        assert_eq!(args.load.times.rounds.get(), 3);
     }
 
     #[test]

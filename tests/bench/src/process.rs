@@ -1,6 +1,8 @@
 //! Child processes: what they print is kept, an early death is an error that shows it, and none outlives its owner.
 
 use std::{
+    env,
+    ffi::OsStr,
     fs::File,
     io::{Read as _, Seek as _},
     net::{Ipv4Addr, SocketAddr, TcpListener},
@@ -97,6 +99,17 @@ impl Process {
         }
         format!("; it printed:\n{}", last.join("\n"))
     }
+}
+
+/// This same program, as one of its hidden subcommands.
+pub(crate) fn own<T: AsRef<OsStr>>(subcommand: &str, options: &[(&str, T)]) -> Result<Command> {
+    let path = env::current_exe().context("cannot find this program's own executable")?;
+    let mut command = Command::new(path);
+    command.arg(subcommand);
+    for (option, value) in options {
+        command.arg(option).arg(value);
+    }
+    Ok(command)
 }
 
 /// Whether something listens there.

@@ -4,28 +4,29 @@ use std::fmt::Write as _;
 
 use serde_json::{Map, Value};
 
-/// The gateway's figures beside the ceiling's.
+/// The gateway's figures beside the ceiling's, or one thing's beside another's.
 pub(crate) struct Report {
     /// What a run was asked for, such as the number of connections.
     settings: Map<String, Value>,
+    /// What stands above the figures.
+    columns: [&'static str; 2],
     rows: Vec<Row>,
 }
 
 struct Row {
     /// In the table.
     title: &'static str,
-    /// In JSON: the gateway's, the ceiling's.
+    /// In JSON, by column.
     keys: [&'static str; 2],
-    /// The same order. The gateway has none if only the ceiling was measured.
+    /// By column. None: it was not measured.
     figures: [Option<f64>; 2],
 }
 
 impl Row {
     fn ratio(&self) -> Option<f64> {
-        let [gateway, ceiling] = self.figures;
-        gateway
-            .zip(ceiling)
-            .map(|(gateway, ceiling)| gateway / ceiling)
+        let [left, right] = self.figures;
+        let ratio = left.zip(right).map(|(left, right)| left / right);
+        ratio.filter(|ratio| ratio.is_finite())
     }
 }
 
@@ -36,11 +37,20 @@ impl Report {
             .iter()
             .map(|(key, value)| ((*key).to_owned(), value.clone()))
             .collect();
-        let rows = Vec::new();
-        Self { settings, rows }
+        Self {
+            settings,
+            columns: ["gateway", "ceiling"],
+            rows: Vec::new(),
+        }
     }
 
-    /// Adds one figure of the gateway and of the ceiling; `keys` and `figures` are in this order.
+    /// Compares others than the gateway and its ceiling.
+    pub(crate) fn columns(mut self, columns: [&'static str; 2]) -> Self {
+        self.columns = columns;
+        self
+    }
+
+    /// Adds one figure of each column.
     pub(crate) fn row(
         mut self,
         title: &'static str,
@@ -76,15 +86,13 @@ impl Report {
 
     /// For people.
     fn table(&self) -> String {
-        let mut text = format!(
-            "{:28}{:>14}{:>14}{:>8}\n",
-            "", "gateway", "ceiling", "ratio"
-        );
+        let [left, right] = self.columns;
+        let mut text = format!("{:28}{left:>14}{right:>14}{:>8}\n", "", "ratio");
         for row in &self.rows {
-            let [gateway, ceiling] = row.figures.map(|figure| cell(figure, 1));
+            let [left, right] = row.figures.map(|figure| cell(figure, 1));
             let ratio = cell(row.ratio(), 2);
             // Writing to a string cannot fail.
-            let _ = writeln!(text, "{:28}{gateway:>14}{ceiling:>14}{ratio:>8}", row.title);
+            let _ = writeln!(text, "{:28}{left:>14}{right:>14}{ratio:>8}", row.title);
         }
         let settings = self.settings.iter();
         let settings: Vec<_> = settings

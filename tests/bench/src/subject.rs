@@ -1,15 +1,17 @@
 //! What is measured, running: the gateway or the bare program, and a handler that belongs to it alone.
 
-use std::{env, ffi::OsStr, fs, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{ffi::OsStr, fs, path::PathBuf, time::Duration};
 
 use anyhow::{Context as _, Error, Result};
 use tempfile::TempDir;
 use tokio::{process::Command, time};
 
 use crate::{
+    credentials::Credentials,
     gateway,
     generator::Target,
-    process::{self, Process},
+    process::{self, Process, own},
+    transport::Transport,
 };
 
 /// Which programs a person wants to have measured.
@@ -55,7 +57,7 @@ impl Program {
 /// A program that runs and is ready.
 pub(crate) struct Subject {
     pub(crate) name: &'static str,
-    pub(crate) target: Target,
+    targets: Vec<Target>,
     /// The gateway or the bare program.
     server: Process,
     handler: Process,
@@ -64,16 +66,30 @@ pub(crate) struct Subject {
 }
 
 impl Subject {
-    /// Starts `program`, after a handler for it.
-    pub(crate) async fn start(program: &Program) -> Result<Self> {
+    /// Starts `program`, after a handler for it. Datagrams' devices are forgotten after `idle`; the ceiling has
+    /// TCP alone.
+    pub(crate) async fn start(
+        program: &Program,
+        transports: &[Transport],
+        idle: Duration,
+    ) -> Result<Self> {
         let name = program.name();
-        let [device, handler, adapter, http, counts] = process::free_addresses()?;
+        let [handler, adapter, http, counts, devices @ ..] = process::free_addresses::<9>()?;
         let folder = tempfile::tempdir().context("cannot create a temporary folder")?;
+        let credentials = Credentials::create(folder.path())?;
+        let targets = transports.iter().zip(devices);
+        let targets = targets.map(|(transport, device)| Target {
+            transport: *transport,
+            clients: credentials.clients.clone(),
+            device,
+            counts,
+        });
+        let targets: Vec<Target> = targets.collect();
 
         let options = [
-            ("--listen", handler),
-            ("--adapter", adapter),
-            ("--counts", counts),
+            ("--listen", handler.to_string()),
+            ("--adapter", adapter.to_string()),
+            ("--counts", counts.to_string()),
         ];
         let mut handler_process = Process::spawn("handler", own("handler", &options)?)?;
         handler_process
@@ -85,12 +101,15 @@ impl Subject {
             Program::Gateway(executable) => {
                 let path = folder.path().join("gateway.yaml");
                 let addresses = gateway::Addresses {
-                    device,
                     handler,
                     adapter,
                     http,
                 };
-                fs::write(&path, gateway::config(&addresses))
+                let listeners: Vec<_> = targets
+                    .iter()
+                    .map(|to| to.transport.listener(to.device, &credentials, idle))
+                    .collect();
+                fs::write(&path, gateway::config(&addresses, &listeners))
                     .with_context(|| format!("cannot write {}", path.display()))?;
                 let mut command = Command::new(executable);
                 command.args([OsStr::new("run"), OsStr::new("--config"), path.as_os_str()]);
@@ -99,9 +118,9 @@ impl Subject {
             }
             Program::Bare => {
                 let options = [
-                    ("--device", device),
-                    ("--handler", handler),
-                    ("--adapter", adapter),
+                    ("--device", devices[0].to_string()),
+                    ("--handler", handler.to_string()),
+                    ("--adapter", adapter.to_string()),
                 ];
                 server = Process::spawn(name, own("bare", &options)?)?;
                 server
@@ -111,11 +130,16 @@ impl Subject {
         }
         Ok(Self {
             name,
-            target: Target { device, counts },
+            targets,
             server,
             handler: handler_process,
             _folder: folder,
         })
+    }
+
+    /// Where devices connect, in the order of the transports.
+    pub(crate) fn target(&self, number: usize) -> &Target {
+        &self.targets[number]
     }
 
     /// The process ids of the server and of its handler.
@@ -151,15 +175,4 @@ impl Subject {
         self.server.stop().await?;
         self.handler.stop().await
     }
-}
-
-/// This same program, as one of its hidden subcommands.
-fn own(subcommand: &str, options: &[(&str, SocketAddr)]) -> Result<Command> {
-    let path = env::current_exe().context("cannot find this program's own executable")?;
-    let mut command = Command::new(path);
-    command.arg(subcommand);
-    for (option, address) in options {
-        command.arg(option).arg(address.to_string());
-    }
-    Ok(command)
 }

@@ -3,9 +3,34 @@
 use std::{fs, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
+use tokio::time;
+
+use crate::generator::Window;
+
+/// The CPU time that each process uses inside of the window.
+pub(crate) async fn cpu_in<const N: usize>(
+    pids: [u32; N],
+    window: Window,
+) -> Result<[Duration; N]> {
+    let sample = || -> Result<[Duration; N]> {
+        let mut used = [Duration::ZERO; N];
+        for (used, pid) in used.iter_mut().zip(pids) {
+            *used = cpu_time(pid)?;
+        }
+        Ok(used)
+    };
+    time::sleep_until(window.from.into()).await;
+    let before = sample()?;
+    time::sleep_until(window.until.into()).await;
+    let mut used = sample()?;
+    for (used, before) in used.iter_mut().zip(before) {
+        *used -= before;
+    }
+    Ok(used)
+}
 
 /// The CPU time which a process has used so far, in its own code and in the kernel for it.
-pub(crate) fn cpu_time(pid: u32) -> Result<Duration> {
+fn cpu_time(pid: u32) -> Result<Duration> {
     let path = format!("/proc/{pid}/stat");
     parse_cpu_time(&read(&path)?).with_context(|| format!("cannot understand {path}"))
 }
