@@ -96,7 +96,15 @@ impl Clients {
             mountpoint,
         });
         let claim = self.claim(&client.clientid, handle).await;
-        handle.authenticated(client, expiry, Box::new(claim)).await
+        let clientid = client.clientid.clone();
+        handle
+            .authenticated(client, expiry, Box::new(claim))
+            .await?;
+        // It may have been banned while it was checked, and was no client then that could have been closed.
+        if self.0.bans.is_banned_client(&clientid).is_some() {
+            handle.end(CloseReason::Banned);
+        }
+        Ok(())
     }
 
     async fn claim(&self, clientid: &Arc<str>, handle: &Handle) -> Claim {

@@ -21,7 +21,7 @@ mod record;
 mod pipe;
 
 pub use self::{
-    context::{Context, Error, PskLookup},
+    context::Context,
     cookie::Cookies,
     fault::SessionError,
     hello::Hello,

@@ -30,10 +30,11 @@ use crate::{
     connection::{InProcess, Policy},
     handler::{self, Handlers},
     http::Health,
-    listen::{self, Connections, Security, SecurityError, tcp},
+    listen::{self, Connections, Security, tcp},
     metrics::Metrics,
     registry::Registry,
     shutdown::{self, Drained},
+    tls,
     watch::{self, Watch},
 };
 
@@ -59,20 +60,20 @@ pub enum Error {
         source: io::Error,
     },
     /// Certificates or keys of a listener cannot be used.
-    #[error("listener \"{listener}\": {source}")]
+    #[error("listener \"{listener}\"")]
     Security {
         /// The listener's name.
         listener: String,
         /// The file and what is wrong with it.
-        source: SecurityError,
+        source: tls::Error,
     },
     /// The service that tells handlers the adapter's schema could not be built.
-    #[error("cannot build the reflection service: {0}")]
+    #[error("cannot build the reflection service")]
     Reflection(#[from] tonic_reflection::server::Error),
 }
 
 impl Error {
-    fn security(listener: &config::Listener, source: SecurityError) -> Self {
+    fn security(listener: &config::Listener, source: tls::Error) -> Self {
         Self::Security {
             listener: listener.name.to_string(),
             source,

@@ -18,19 +18,26 @@ mod security;
 /// A listener's sockets, whatever its transport.
 mod sockets;
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{
+    fmt::Display,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::SeqCst},
+    },
+};
 
 use arc_swap::{ArcSwap, Guard};
 use tokio_util::task::TaskTracker;
 
 pub use self::{
-    security::{Security, SecurityError, files},
+    security::{Security, files},
     sockets::Sockets,
 };
 use crate::{
-    admission::{Admitted, Refusal},
+    admission::Refusal,
     conn_id::ConnIds,
-    connection::{Connection, Settings},
+    connection::{CloseReason, Connection, Settings},
     registry::Registry,
     transport::{ConnInfo, Socket},
 };
@@ -41,6 +48,8 @@ pub struct Listener {
     security: ArcSwap<Security>,
     settings: Arc<Settings>,
     connections: Connections,
+    /// No connection is to begin any more.
+    ended: AtomicBool,
 }
 
 /// Where new connections go.
@@ -68,7 +77,13 @@ impl Listener {
             security: ArcSwap::from_pointee(security),
             settings,
             connections,
+            ended: AtomicBool::new(false),
         })
+    }
+
+    /// From now on whoever comes through a handshake that was under way is told to leave.
+    pub fn end(&self) {
+        self.ended.store(true, SeqCst);
     }
 
     /// The listener's name.
@@ -110,12 +125,18 @@ impl Listener {
     }
 
     /// Counts a device that failed in its handshakes, and bans it where it failed too often.
-    fn failed(&self, device: SocketAddr, reason: &'static str, detail: &dyn std::fmt::Display) {
-        self.settings.counts.handshake_failed(reason);
-        tracing::debug!(listener = self.name(), %device, reason, %detail, "handshake failed");
+    fn failed(&self, device: SocketAddr, reason: &'static str, detail: &dyn Display) {
+        self.failed_unproven(device, reason, detail);
         if self.settings.gate.failed(device.ip()) {
             tracing::info!(listener = self.name(), %device, "banned after repeated failures");
         }
+    }
+
+    /// Counts a device that failed before it had shown that it is at its address: whoever wrote that address there
+    /// must not get it banned.
+    fn failed_unproven(&self, device: SocketAddr, reason: &'static str, detail: &dyn Display) {
+        self.settings.counts.handshake_failed(reason);
+        tracing::debug!(listener = self.name(), %device, reason, %detail, "handshake failed");
     }
 
     /// Counts a balancer that did not say whom it speaks for; it is never banned for that.
@@ -125,26 +146,33 @@ impl Listener {
     }
 
     /// Begins the connection of a device, in a task of its own.
-    fn open(&self, socket: Box<dyn Socket>, info: ConnInfo, admitted: Admitted) {
-        let serve = self.serve(socket, info, admitted);
+    fn open(&self, socket: Box<dyn Socket>, info: ConnInfo, place: impl Send + 'static) {
+        let serve = self.serve(socket, info, place);
         self.connections.tasks.spawn(serve);
     }
 
-    /// The whole life of a connection; it takes calls from now on.
-    fn serve(
+    /// The whole life of a connection; it takes calls from now on, and its place is given back in the end.
+    fn serve<Place: Send + 'static>(
         &self,
         socket: Box<dyn Socket>,
         info: ConnInfo,
-        admitted: Admitted,
-    ) -> impl Future<Output = ()> + Send + use<> {
+        place: Place,
+    ) -> impl Future<Output = ()> + Send + use<Place> {
         let open = self.settings.counts.accepted();
         let (id, sequence) = self.connections.ids.mint();
         let settings = self.settings.clone();
+        let device = info.bannable();
         let (handle, connection) = Connection::new(id, sequence, info, settings, socket);
-        let registration = self.connections.registry.register(sequence, handle);
+        let registration = self.connections.registry.register(sequence, handle.clone());
+        // Whoever was to be closed while this device shook hands did not find it in the registry.
+        if self.settings.gate.bans().covers(device, None).is_some() {
+            handle.end(CloseReason::Banned);
+        } else if self.ended.load(SeqCst) {
+            handle.end(CloseReason::Draining);
+        }
         async move {
             connection.run(Box::new(registration)).await;
-            drop((admitted, open));
+            drop((place, open));
         }
     }
 }

@@ -122,10 +122,13 @@ fn serve(config: Config, file: File) -> ExitCode {
 async fn reload(reloader: Reloader, file: File, watch: Watch, hangup: Signal, log: telemetry::Log) {
     let (mut watch, mut hangup) = (watch, hangup);
     loop {
-        let told = tokio::select! {
-            signal = hangup.recv() => signal.is_some(),
-            _ = watch.changed() => false,
-        };
+        tokio::select! {
+            Some(()) = hangup.recv() => {
+                // Whatever the configuration is, these have files of their own.
+                tokio::task::block_in_place(|| reloader.refresh_certificates());
+            }
+            _ = watch.changed() => {}
+        }
         let shown = file.config.display();
         let config = match read(&file) {
             Ok(config) => config,
@@ -135,12 +138,12 @@ async fn reload(reloader: Reloader, file: File, watch: Watch, hangup: Signal, lo
                 continue;
             }
         };
-        allow_open_files(&config);
-        let level = config.log.clone();
+        let taken = config.clone();
         // It reads files.
         match tokio::task::block_in_place(|| reloader.reload(config)) {
             Ok(outcome) => {
-                log.set_level(&level);
+                log.set_level(&taken.log);
+                allow_open_files(&taken);
                 tracing::info!(file = %shown, "took the configuration");
                 if !outcome.needs_restart.is_empty() {
                     let settings = outcome.needs_restart.join(", ");
@@ -154,9 +157,6 @@ async fn reload(reloader: Reloader, file: File, watch: Watch, hangup: Signal, lo
                 let error = anyhow::Error::from(error);
                 tracing::error!(error = format!("{error:#}"), file = %shown, "the changed configuration is not taken; the old one stays in use");
             }
-        }
-        if told {
-            reloader.refresh_certificates();
         }
     }
 }
@@ -186,18 +186,30 @@ fn block_on(work: impl Future<Output = anyhow::Result<()>>) -> ExitCode {
     }
 }
 
-/// Every connection is an open file. Takes as many as the system allows, and says so where the configuration wants more.
+/// The datagrams of all devices go through a few sockets, but for DTLS 1.3.
+fn files_per_connection(listener: &config::Listener) -> u64 {
+    let dtls13 = listener.dtls.versions.contains(&config::DtlsVersion::V1_3);
+    match listener.transport {
+        config::Transport::Dtls if dtls13 => 2,
+        config::Transport::Udp | config::Transport::Dtls => 0,
+        _ => 1,
+    }
+}
+
+/// Most connections are open files. Takes as many as the system allows, and says so where the configuration wants more.
 fn allow_open_files(config: &Config) {
-    let listeners = config.listeners.iter();
-    let connections: u64 = listeners
-        .filter(|listener| !listener.transport.is_datagram())
-        .map(|listener| u64::from(listener.limits.max_connections.get()))
-        .sum();
-    let connections = connections.min(config.limits.max_connections.get().into());
+    let pod = u64::from(config.limits.max_connections.get());
+    let each = config.listeners.iter().map(files_per_connection);
+    let files = config
+        .listeners
+        .iter()
+        .zip(each.clone())
+        .map(|(listener, each)| u64::from(listener.limits.max_connections.get()) * each);
+    let files = files.sum::<u64>().min(pod * each.max().unwrap_or(0));
     match rlimit::increase_nofile_limit(u64::MAX) {
-        Ok(limit) if limit < connections + OTHER_FILES => tracing::warn!(
+        Ok(limit) if limit < files + OTHER_FILES => tracing::warn!(
             limit,
-            connections,
+            files,
             "fewer files may be open than max_connections of all listeners need; raise the limit (nofile) or lower max_connections"
         ),
         Ok(_) => {}

@@ -1,11 +1,13 @@
-//! The few calls to OpenSSL that the `openssl` crate does not offer. Tests apart, only this file has `unsafe` in it.
+//! The few calls to OpenSSL and the system that no crate offers. Tests apart, only this file has `unsafe` in it.
 #![expect(
     unsafe_code,
-    reason = "the timers of DTLS and the hint of PSK have no safe binding"
+    reason = "the timers of DTLS, the hint of PSK and IPV6_DONTFRAG have no safe binding"
 )]
 
 use std::{
     ffi::{CStr, c_char, c_int},
+    io,
+    os::fd::{AsFd, AsRawFd as _},
     ptr,
     time::Duration,
 };
@@ -47,7 +49,7 @@ pub(crate) fn timeout(ssl: &SslRef) -> Option<Duration> {
 
 /// Repeats a flight of the handshake if it is time (`DTLSv1_handle_timeout`); `false` if it was repeated too often.
 pub(crate) fn handle_timeout<S>(stream: &mut SslStream<S>) -> bool {
-    // SAFETY: the pointer is valid while its stream is borrowed, here mutably: nothing else uses it. The takes no
+    // SAFETY: the pointer is valid while its stream is borrowed, here mutably: nothing else uses it. The command takes no
     // argument. What it writes goes through the same callbacks as in any other call, and these catch panics.
     let handled = unsafe {
         openssl_sys::SSL_ctrl(
@@ -65,4 +67,26 @@ pub(crate) fn set_identity_hint(context: &mut SslContextBuilder, hint: &CStr) ->
     // SAFETY: the pointer is that of a live context, borrowed mutably. OpenSSL copies the string, which ends with a
     // zero byte.
     unsafe { SSL_CTX_use_psk_identity_hint(context.as_ptr(), hint.as_ptr()) == 1 }
+}
+
+/// Lets an IPv6 socket send datagrams in fragments.
+pub(crate) fn may_fragment(socket: &impl AsFd) -> io::Result<()> {
+    let off: c_int = 0;
+    let length = libc::socklen_t::try_from(size_of_val(&off)).expect("a few bytes");
+    // SAFETY: the descriptor is open while its socket is borrowed, and for this option the system reads one `int`
+    // where the pointer shows, which outlives the call.
+    let outcome = unsafe {
+        libc::setsockopt(
+            socket.as_fd().as_raw_fd(),
+            libc::IPPROTO_IPV6,
+            libc::IPV6_DONTFRAG,
+            ptr::from_ref(&off).cast(),
+            length,
+        )
+    };
+    if outcome == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
 }

@@ -17,6 +17,8 @@ mod wanted;
 pub mod certificate;
 /// Keys shared with devices.
 pub mod psk;
+/// The choice of a protocol.
+pub(crate) mod alpn;
 /// A device's handshake, and why it failed.
 mod handshake;
 /// The bytes behind a handshake.

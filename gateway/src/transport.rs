@@ -61,6 +61,8 @@ pub enum Received {
     Data,
     /// One whole message.
     Message(Bytes),
+    /// Bytes came that are no message, or not yet: the device is there. So many of them were none of a message's.
+    Part(usize),
     /// The device sends no more.
     End,
 }
@@ -149,6 +151,8 @@ pub struct ConnInfo {
     pub device: SocketAddr,
     /// The gateway's address, as the device sees it.
     pub local: SocketAddr,
+    /// A balancer speaks for itself: `device` is its own address.
+    pub is_balancer: bool,
     /// What the handler is told with `OnSocketCreated` alone.
     pub details: Details,
 }
@@ -163,8 +167,15 @@ impl ConnInfo {
             transport,
             device: canonical(device),
             local: canonical(local),
+            is_balancer: false,
             details: Details::default(),
         }
+    }
+
+    /// The address to which bans apply.
+    #[must_use]
+    pub fn bannable(&self) -> Option<IpAddr> {
+        (!self.is_balancer).then(|| self.device.ip())
     }
 
     /// As the contract has it.

@@ -8,7 +8,8 @@ use proto::exproto::ResultCode;
 
 use crate::{
     calls::{Calls, ok, refused},
-    hostile::{RESPECTED, gateway, hello, series, spoof},
+    hostile::{RESPECTED, gateway, hello, spoof},
+    setting::series,
 };
 
 const DTLS: Carrier = Carrier::Dtls13;
@@ -205,7 +206,7 @@ async fn a_key_of_rsa_is_refused_by_name() {
         key: files.key.clone(),
     }];
     let error = Gateway::bind(config).err().expect("it cannot start");
-    let text = error.to_string();
+    let text = format!("{:#}", anyhow::Error::from(error));
     assert!(text.contains(files.key.to_str().unwrap()), "{text}");
     assert!(text.contains("ECDSA P-256 and P-384 alone"), "{text}");
 }

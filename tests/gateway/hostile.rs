@@ -14,13 +14,12 @@ use proto::exproto::ResultCode;
 use socket2::{Domain, SockAddr, Socket, Type};
 use tokio::net::UdpSocket;
 
-use crate::calls::{Calls, ok, refused};
+use crate::{
+    calls::{Calls, ok, refused},
+    setting::series,
+};
 
 pub(crate) const RESPECTED: &str = "exproto_connections_accepted_total{listener=\"tcp\"}";
-
-pub(crate) fn series(name: &str, reason: &str) -> String {
-    format!("{name}{{listener=\"tcp\",reason=\"{reason}\"}}")
-}
 
 pub(crate) async fn gateway(
     carrier: Carrier,

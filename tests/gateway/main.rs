@@ -5,6 +5,8 @@
 
 /// The calls of the adapter, as the tests make them.
 mod calls;
+/// A gateway with one listener of some transport.
+mod setting;
 /// A connection from its first callback to its last.
 mod lifecycle;
 /// Bytes in both directions.
@@ -15,6 +17,14 @@ mod hostile;
 mod reload;
 /// What holds on every transport.
 mod transports;
+/// Rates at every level, in both directions.
+mod rates;
+/// Frames in streams.
+mod frames;
+/// Balancers in front.
+mod balancers;
+/// Addresses of UDP.
+mod datagrams;
 /// DTLS 1.3.
 #[cfg(feature = "dtls13")]
 mod dtls13;

@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use exproto_tests::{Callback, Carrier, Credentials, Device, Event, TestGateway, TestHandler};
+use exproto_tests::{Callback, Carrier, Event};
 use proto::exproto::SocketType;
-use tokio::task::JoinHandle;
 
-use crate::calls::{Calls, ok};
+use crate::{
+    calls::{Calls, ok},
+    setting::{Setting, only, series},
+};
 
 /// Each test for each transport.
 macro_rules! on_every_transport {
@@ -51,89 +53,6 @@ on_every_transport! {{
     a_reload_keeps_open_connections
     a_drain_closes_with_its_reason
 }}
-
-/// A gateway whose one listener speaks the transport, its handler, and what devices need.
-struct Setting {
-    carrier: Carrier,
-    credentials: Credentials,
-    handler: TestHandler,
-    gateway: TestGateway,
-}
-
-impl Setting {
-    async fn new(carrier: Carrier, adapt: impl FnOnce(&mut config::Config)) -> Self {
-        let credentials = Credentials::default();
-        let handler = TestHandler::start();
-        let mut config = carrier.config(&[&handler], &credentials);
-        adapt(&mut config);
-        let gateway = TestGateway::with(config).await;
-        Self {
-            carrier,
-            credentials,
-            handler,
-            gateway,
-        }
-    }
-
-    /// A device that is let in; UDP devices are not known yet.
-    async fn device(&self) -> Device {
-        let address = self.gateway.device_address();
-        self.carrier.connect(address, &self.credentials).await
-    }
-
-    /// A device that the handler knows, since it has said `x`.
-    async fn known(&self) -> (Device, Calls) {
-        let mut device = self.device().await;
-        device.send("x").await;
-        let conn = self.handler.created().await;
-        assert_eq!(self.handler.received(1).await, b"x");
-        (device, Calls::new(&self.gateway, &conn))
-    }
-
-    /// A device that tries to come in and to say something, for as long as the answer is kept.
-    fn attempt(&self) -> Attempt {
-        let carrier = self.carrier;
-        let address = self.gateway.device_address();
-        let credentials = self.credentials.clone();
-        Attempt(tokio::spawn(async move {
-            let device = carrier.try_connect(address, &credentials, None).await;
-            if let Ok(mut device) = device {
-                let _ = device.try_send(b"y").await;
-                std::future::pending::<()>().await;
-            }
-        }))
-    }
-
-    fn series(name: &str, reason: &str) -> String {
-        format!("{name}{{listener=\"tcp\",reason=\"{reason}\"}}")
-    }
-
-    /// Somebody was turned away for that reason, and the handler heard nothing.
-    async fn refuses(&self, reason: &str) {
-        let refused = Self::series("exproto_connections_refused_total", reason);
-        let before = self.gateway.metric(&refused).await;
-        let _attempt = self.attempt();
-        self.gateway.counts(&refused, before + 1).await;
-        assert!(self.handler.try_next().is_none());
-    }
-
-    /// The next device is let in.
-    async fn lets_in(&self) -> Attempt {
-        let attempt = self.attempt();
-        self.handler.created().await;
-        assert_eq!(self.handler.received(1).await, b"y");
-        attempt
-    }
-}
-
-/// Ends with the test, or earlier.
-struct Attempt(JoinHandle<()>);
-
-impl Drop for Attempt {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
 
 async fn bytes_go_both_ways(carrier: Carrier) {
     let setting = Setting::new(carrier, |_| {}).await;
@@ -302,15 +221,6 @@ async fn one_connection_too_many_of_an_address_is_refused(carrier: Carrier) {
     setting.lets_in().await;
 }
 
-/// So many, and then none for longer than any test.
-#[expect(clippy::unnecessary_wraps, reason = "settings of rates are optional")]
-fn only(amount: u64) -> Option<config::Rate> {
-    Some(config::Rate {
-        amount,
-        period: Duration::from_secs(100 * 3600),
-    })
-}
-
 async fn connections_that_come_too_fast_are_refused(carrier: Carrier) {
     for per_ip in [false, true] {
         let setting = Setting::new(carrier, |config| {
@@ -383,7 +293,7 @@ async fn bytes_in_above_the_rate_wait_or_are_dropped(carrier: Carrier) {
         device.send(vec![7; 1000]).await;
     }
     if carrier.is_datagram() {
-        let dropped = Setting::series("exproto_datagrams_dropped_total", "rate_in");
+        let dropped = series("exproto_datagrams_dropped_total", "rate_in");
         setting.gateway.counts(&dropped, 1).await;
     } else {
         setting
@@ -428,7 +338,7 @@ async fn messages_out_above_the_rate_wait_or_are_dropped(carrier: Carrier) {
     let mut got = device.read(5).await;
     assert_eq!(got, [0, 1, 2, 3, 4]);
     if carrier.is_datagram() {
-        let dropped = Setting::series("exproto_datagrams_dropped_total", "rate_out");
+        let dropped = series("exproto_datagrams_dropped_total", "rate_out");
         setting.gateway.counts(&dropped, 10).await;
         setting.gateway.reconfigure(|config| {
             config.listeners[0]
@@ -467,7 +377,7 @@ async fn a_slow_handler_pauses_or_drops(carrier: Carrier) {
         device.send(vec![7; 1000]).await;
     }
     if carrier.is_datagram() {
-        let dropped = Setting::series("exproto_datagrams_dropped_total", "queue_full");
+        let dropped = series("exproto_datagrams_dropped_total", "queue_full");
         setting.gateway.counts(&dropped, 100).await;
         first.answer(Ok(()));
         // Those that had room arrive whole.

@@ -165,6 +165,17 @@ impl Carrier {
         }
         let socket = TcpStream::connect(address).await?;
         socket.set_nodelay(true)?;
+        self.connect_over(socket, credentials, certificate).await
+    }
+
+    /// Like `try_connect`, over a socket that is connected, and on which something may have been said already. Not for
+    /// UDP and DTLS.
+    pub async fn connect_over(
+        self,
+        socket: TcpStream,
+        credentials: &Credentials,
+        certificate: Option<&Files>,
+    ) -> anyhow::Result<Device> {
         let own = socket.local_addr()?;
         let wire = match self {
             Self::Tls => Wire::Tls(tls(socket, credentials, certificate).await?),

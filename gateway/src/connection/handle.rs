@@ -256,12 +256,12 @@ impl Handle {
 
     /// An Authenticate was refused: too many of these ban the device's address.
     pub fn failed_to_authenticate(&self) {
-        let device = self.0.info.device;
-        // Anybody may claim to be there.
-        if self.0.info.transport == Transport::Udp {
+        let info = &self.0.info;
+        // On plain UDP anybody may claim to be there.
+        let Some(device) = info.bannable().filter(|_| info.transport != Transport::Udp) else {
             return;
-        }
-        if self.0.settings.gate.failed(device.ip()) {
+        };
+        if self.0.settings.gate.failed(device) {
             let listener = self.listener();
             tracing::info!(listener, %device, "banned after repeated failures");
         }

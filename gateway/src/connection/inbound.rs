@@ -30,7 +30,7 @@ pub(super) struct Inbound {
 
 /// What reading came to.
 pub(super) enum Read {
-    /// Something waits for the handler now.
+    /// Bytes came, or a frame of those that came before.
     Received,
     /// The device sends no more.
     End,
@@ -85,68 +85,67 @@ impl Inbound {
         if !self.reading || callbacks.room() == 0 {
             return Poll::Pending;
         }
-        BUFFER.with_borrow_mut(|buffer| {
-            loop {
-                let allowed = match allowance(flow) {
-                    Ok(allowed) => allowed,
-                    Err(resumes) => {
-                        self.resumes = Some(resumes);
-                        return Poll::Pending;
-                    }
-                };
-                if let Some(read) = self.next_frame(callbacks, flow) {
-                    return Poll::Ready(read);
-                }
-                let limit = if self.shared.keeps_boundaries {
-                    // A message comes as a whole or not at all.
-                    CHUNK
-                } else {
-                    callbacks.room().min(CHUNK).min(allowed)
-                };
-                let mut chunk = ReadBuf::new(&mut buffer[..limit]);
-                let received = ready!(socket.poll_receive(cx, &mut chunk));
-                if let Some(read) = self.take(received, chunk.filled(), callbacks, flow) {
-                    return Poll::Ready(read);
-                }
+        let allowed = match allowance(flow) {
+            Ok(allowed) => allowed,
+            Err(resumes) => {
+                self.resumes = Some(resumes);
+                return Poll::Pending;
             }
+        };
+        if let Some(read) = self.next_frame(callbacks, flow) {
+            return Poll::Ready(read);
+        }
+        let limit = if self.shared.keeps_boundaries {
+            // A message comes as a whole or not at all.
+            CHUNK
+        } else {
+            callbacks.room().min(CHUNK).min(allowed)
+        };
+        BUFFER.with_borrow_mut(|buffer| {
+            let mut chunk = ReadBuf::new(&mut buffer[..limit]);
+            let received = ready!(socket.poll_receive(cx, &mut chunk));
+            Poll::Ready(self.take(received, chunk.filled(), callbacks, flow))
         })
     }
 
-    /// What was received goes to the callbacks, or to the framer; then `None`.
+    /// What was received goes to the callbacks, or to the framer.
     fn take(
         &mut self,
         received: io::Result<Received>,
         chunk: &[u8],
         callbacks: &mut Callbacks,
         flow: Option<&Flow>,
-    ) -> Option<Read> {
+    ) -> Read {
         let counts = &self.shared.settings.counts;
         match received {
             Ok(Received::Message(bytes)) => {
                 counts.bytes_received(bytes.len());
                 spend(flow, bytes.len(), 1);
                 callbacks.received_message(bytes);
-                Some(Read::Received)
+                Read::Received
             }
             Ok(Received::Data) => {
                 counts.bytes_received(chunk.len());
                 if let Some(framer) = &mut self.framer {
                     spend(flow, chunk.len(), 0);
                     framer.push(chunk);
-                    None
                 } else {
                     spend(flow, chunk.len(), 1);
                     callbacks.received(chunk);
-                    Some(Read::Received)
                 }
+                Read::Received
+            }
+            Ok(Received::Part(bytes)) => {
+                spend(flow, bytes, 0);
+                Read::Received
             }
             Ok(Received::End) => {
                 self.reading = false;
-                Some(Read::End)
+                Read::End
             }
             Err(error) => {
                 self.reading = false;
-                Some(Read::Failed(error))
+                Read::Failed(error)
             }
         }
     }

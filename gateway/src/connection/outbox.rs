@@ -113,11 +113,7 @@ impl Outbox {
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<Written>> {
         let step = if self.sizes.is_empty() {
-            self.poll_flush(socket, cx).map_ok(|()| {
-                self.bytes = BytesMut::new();
-                self.sizes = VecDeque::new();
-                Written::default()
-            })
+            self.poll_flush(socket, cx).map_ok(|()| Written::default())
         } else {
             self.poll_send(socket, room, most, cx)
         };
@@ -138,6 +134,11 @@ impl Outbox {
         if self.unflushed {
             ready!(socket.poll_flush(cx))?;
             self.unflushed = false;
+        }
+        if self.sizes.is_empty() {
+            // An idle connection holds nothing.
+            self.bytes = BytesMut::new();
+            self.sizes = VecDeque::new();
         }
         Poll::Ready(Ok(()))
     }

@@ -42,7 +42,7 @@ pub struct Session {
 }
 
 enum Phase {
-    Handshake(Context),
+    Handshake,
     Established,
     Over,
 }
@@ -59,7 +59,7 @@ impl Session {
             .map_err(|error| refuse(SessionError::Other(error.to_string()), Vec::new()))?;
         let mut session = Self {
             stream,
-            phase: Phase::Handshake(context.clone()),
+            phase: Phase::Handshake,
             random: hello.random(),
             max_plain: hello.max_fragment().unwrap_or(RECORD),
             shortest: SHORTEST,
@@ -112,7 +112,7 @@ impl Session {
         // OpenSSL takes errors that another call left behind on this thread for its own.
         forget_errors();
         let progress = match self.phase {
-            Phase::Handshake(_) => self.shake_hands(plain),
+            Phase::Handshake => self.shake_hands(plain),
             Phase::Established | Phase::Over => self.read(count, plain),
         };
         forget_errors();
@@ -131,13 +131,6 @@ impl Session {
         }
         let ssl = self.stream.ssl();
         self.shortest = shortest(ssl);
-        if let Phase::Handshake(context) = &self.phase
-            && !is_still_known(ssl, context)
-        {
-            // Too late for an alert of the handshake.
-            let _ = self.stream.shutdown();
-            return Err(SessionError::UnknownPsk);
-        }
         self.phase = Phase::Established;
         // What overtook the end of the handshake was kept.
         match self.read(usize::MAX, plain)? {
@@ -192,7 +185,7 @@ impl DatagramSecurity for Session {
         plain: &mut dyn FnMut(&[u8]),
     ) -> Result<Progress, SessionError> {
         let nothing = match self.phase {
-            Phase::Handshake(_) => Progress::Handshaking,
+            Phase::Handshake => Progress::Handshaking,
             Phase::Established => Progress::Ignored,
             Phase::Over => return Err(SessionError::Closed(String::new())),
         };
@@ -205,7 +198,7 @@ impl DatagramSecurity for Session {
 
     fn send(&mut self, plain: &[u8]) -> Result<(), SessionError> {
         match self.phase {
-            Phase::Handshake(_) => return Err(SessionError::NotEstablished),
+            Phase::Handshake => return Err(SessionError::NotEstablished),
             Phase::Over => return Err(SessionError::Closed(String::new())),
             Phase::Established => {}
         }
@@ -236,13 +229,13 @@ impl DatagramSecurity for Session {
 
     fn timeout(&self) -> Option<Duration> {
         match self.phase {
-            Phase::Handshake(_) => native::timeout(self.stream.ssl()),
+            Phase::Handshake => native::timeout(self.stream.ssl()),
             Phase::Established | Phase::Over => None,
         }
     }
 
     fn on_timeout(&mut self) -> Result<(), SessionError> {
-        if !matches!(self.phase, Phase::Handshake(_)) {
+        if !matches!(self.phase, Phase::Handshake) {
             return Ok(());
         }
         forget_errors();
@@ -289,15 +282,6 @@ impl DatagramSecurity for Session {
 
     fn peer_certificate_der(&self) -> Option<Vec<u8>> {
         self.stream.ssl().peer_certificate()?.to_der().ok()
-    }
-}
-
-/// A ticket outlives its key: whoever is no longer in the file does not come back with one.
-fn is_still_known(ssl: &SslRef, context: &Context) -> bool {
-    let identity = ssl.psk_identity().filter(|_| ssl.session_reused());
-    match (identity, &context.psk) {
-        (Some(identity), Some(psk)) => psk(identity).is_some(),
-        _ => true,
     }
 }
 

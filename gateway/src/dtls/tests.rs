@@ -170,5 +170,5 @@ fn listener(certificates: impl IntoIterator<Item = config::Certificate>) -> List
 }
 
 fn context(listener: &Listener) -> Context {
-    Context::load(listener, None).unwrap()
+    Context::load(listener).unwrap()
 }

@@ -123,6 +123,7 @@ impl Listeners {
                 "the listener is gone; its connections are closed"
             );
             gone.stop.cancel();
+            gone.listener.end();
             self.close_all(|handle| handle.listener() == name);
         }
         self.shared.connections.registry.wake_all();
@@ -156,10 +157,11 @@ impl Listeners {
         let transport = old.listener.config().transport;
         if transport != listener.transport {
             // Open connections keep what they began with.
-            let sockets = sockets.unwrap_or_else(|| old.sockets.clone());
+            let sockets = sockets.unwrap_or_else(|| old.sockets.anew());
             old.stop.cancel();
             let name = listener.name.to_string();
             if transport.is_datagram() {
+                old.listener.end();
                 self.close_all(|handle| handle.listener() == name);
             }
             let tuning = (tuning, policy(&config.handler));
@@ -255,6 +257,9 @@ impl Listeners {
     /// Lets nobody in any more.
     pub(super) async fn stop(&self) {
         self.stop.cancel();
+        for entry in self.served.lock().by_name.values() {
+            entry.listener.end();
+        }
         self.accepting.close();
         self.accepting.wait().await;
     }
@@ -270,8 +275,8 @@ impl Listeners {
     pub(super) fn close_banned(&self) {
         for handle in self.shared.connections.registry.snapshot() {
             let client = handle.client().ok().map(|client| client.clientid.clone());
-            let device = handle.info().device.ip();
-            let ban = self.shared.bans.covers(Some(device), client.as_deref());
+            let device = handle.info().bannable();
+            let ban = self.shared.bans.covers(device, client.as_deref());
             if ban.is_some() {
                 handle.end(CloseReason::Banned);
             }
@@ -309,9 +314,10 @@ impl Listeners {
                     self.shared.metrics.reloaded("certificates", true);
                 }
                 Err(error) => {
+                    let error = anyhow::Error::from(error);
                     tracing::error!(
                         listener = name,
-                        %error,
+                        error = format!("{error:#}"),
                         "cannot use changed certificates or keys; the old ones stay in use"
                     );
                     self.shared.metrics.reloaded("certificates", false);
@@ -352,7 +358,7 @@ impl Served {
                     && entry.sockets.suits(listener)
             });
             Some(match same {
-                Some(entry) => entry.sockets.clone(),
+                Some(entry) => entry.sockets.anew(),
                 None => Sockets::bind(listener).map_err(|source| Error::Bind {
                     what: format!("listener \"{}\"", listener.name),
                     bind: listener.bind,

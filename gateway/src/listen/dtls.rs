@@ -1,20 +1,19 @@
 //! DTLS over a UDP listener: hellos are answered with a cookie and forgotten; a device that brings the cookie back
 //! gets a session, and once its handshake is done a connection.
 
-use std::{future::poll_fn, sync::Arc};
+use std::{fmt::Display, future::poll_fn, io, net::SocketAddr, time::Instant};
 
 use tokio::time::timeout;
 
-use super::{SecurityError, udp::Worker};
+use super::{Listener, udp::Worker};
 use crate::{
-    admission::Admitted,
-    dtls::{self, Context, Cookies, Hello, PskLookup, Refusal, Session},
+    dtls::{self, Context, Cookies, Hello, Refusal, Session, SessionError},
     metrics::Dropped,
-    tls::{certificate, psk::PskStore},
+    tls::{self, certificate},
     transport::{
-        ConnInfo, Details, Socket, Transport,
+        Batch, ConnInfo, Details, Socket, Transport,
         dtls::DtlsSocket,
-        udp::{Ends, Peer},
+        udp::{Ends, Peer, PeerSocket, Place},
     },
 };
 
@@ -27,17 +26,9 @@ pub struct Server {
 
 impl Server {
     /// Reads certificates and keys.
-    pub fn load(listener: &config::Listener) -> Result<Self, SecurityError> {
-        let psk = match &listener.psk.file {
-            None => None,
-            Some(file) => {
-                let store = PskStore::load(file)?;
-                let find = move |identity: &[u8]| store.key(identity).map(<[u8]>::to_vec);
-                Some(Arc::new(find) as PskLookup)
-            }
-        };
+    pub fn load(listener: &config::Listener) -> Result<Self, tls::Error> {
         Ok(Self {
-            context: Context::load(listener, psk)?,
+            context: Context::load(listener)?,
             cookies: Cookies::new(),
             mtu: listener.dtls.mtu,
         })
@@ -56,14 +47,14 @@ pub(super) fn belongs_to(peer: Option<&Peer>, datagram: &[u8]) -> bool {
 
 impl Worker {
     /// A datagram that belongs to no session: it begins one, or is answered with a cookie, or is nothing.
-    pub(super) fn hello(&self, server: &Server, ends: Ends, datagram: &[u8]) {
+    pub(super) fn hello(&self, server: &Server, ends: Ends, datagram: &[u8], now: Instant) {
         let counts = &self.listener.settings().counts;
         let Some(hello) = Hello::parse(datagram) else {
             counts.dropped(Dropped::NoSession);
             return;
         };
         if server.cookies.verify(ends.device, &hello) {
-            self.accept(server, ends, &hello);
+            self.accept(server, ends, &hello, datagram, now);
             return;
         }
         counts.hello_answered();
@@ -72,32 +63,39 @@ impl Worker {
         let _ = self.port.try_send(ends, &answer, answer.len());
     }
 
-    fn accept(&self, server: &Server, ends: Ends, hello: &Hello<'_>) {
+    fn accept(
+        &self,
+        server: &Server,
+        ends: Ends,
+        hello: &Hello<'_>,
+        datagram: &[u8],
+        now: Instant,
+    ) {
+        // The device has shown that it is there: what it had before is over (RFC 6347, section 4.2.8), and takes no place
+        // from it.
+        if let Some(before) = self.peers.get(&ends) {
+            before.supersede();
+        }
         let Some((info, admitted)) = self.admit(ends, Transport::Dtls) else {
             return;
         };
-        let session = match Session::accept(&server.context, hello, server.mtu) {
-            Ok(session) => session,
-            Err(Refusal { error, outgoing }) => {
-                for alert in outgoing {
-                    let _ = self.port.try_send(ends, &alert, alert.len());
-                }
-                self.listener.failed(info.device, error.reason(), &error);
-                return;
-            }
-        };
-        // The device has shown that it is there: what it had before is over (RFC 6347, section 4.2.8).
-        let socket = self.enlist(ends, Some(hello.random()));
+        let peer = self.enlist(ends, Some(hello.random()), admitted);
+        let limit = self.listener.settings().tuning().limits.inbound_limit;
+        peer.deliver(datagram, limit.bytes(), now);
         let max_message = self.listener.config().udp.max_datagram.bytes();
-        let socket = DtlsSocket::new(socket, Box::new(session), max_message);
-        self.welcome(info, admitted, handshake(socket));
+        let place = peer.place();
+        // A session costs a signature, which is too much for the worker.
+        let handshake = handshake(server.context.clone(), server.mtu, peer, max_message);
+        self.welcome(info, place, Listener::failed, handshake);
     }
 
     /// Waits for the handshake, within its time, and serves the connection that comes of it, in a task of its own.
+    /// `failed` is told of a device that does not get through.
     pub(super) fn welcome(
         &self,
         mut info: ConnInfo,
-        admitted: Admitted,
+        place: Place,
+        failed: fn(&Listener, SocketAddr, &'static str, &dyn Display),
         handshake: impl Future<Output = Result<Shaken, Failed>> + Send + 'static,
     ) {
         let (listener, stop) = (self.listener.clone(), self.stop.clone());
@@ -109,10 +107,10 @@ impl Worker {
                 None => {}
                 Some(Ok(Ok((socket, details)))) => {
                     info.details = details;
-                    listener.serve(socket, info, admitted).await;
+                    listener.serve(socket, info, place).await;
                 }
                 Some(Ok(Err(Failed::Device { reason, detail }))) => {
-                    listener.failed(info.device, reason, &detail);
+                    failed(&listener, info.device, reason, &detail);
                 }
                 #[cfg(feature = "dtls13")]
                 Some(Ok(Err(Failed::Gateway(detail)))) => {
@@ -120,7 +118,12 @@ impl Worker {
                     tracing::error!(listener = listener.name(), detail, "cannot serve a device");
                 }
                 Some(Err(_)) => {
-                    listener.failed(info.device, "timeout", &"handshake_timeout is over");
+                    failed(
+                        &listener,
+                        info.device,
+                        "timeout",
+                        &"handshake_timeout is over",
+                    );
                 }
             }
         };
@@ -143,14 +146,35 @@ pub(super) enum Failed {
     Gateway(String),
 }
 
-async fn handshake(mut socket: DtlsSocket) -> Result<Shaken, Failed> {
+/// `peer` has the hello that brought its cookie back.
+async fn handshake(
+    context: Context,
+    mtu: u32,
+    mut peer: PeerSocket,
+    max_message: usize,
+) -> Result<Shaken, Failed> {
+    let failed = |error: &SessionError| Failed::Device {
+        reason: error.reason(),
+        detail: error.to_string(),
+    };
+    let gone = |error: io::Error| failed(&SessionError::Closed(error.to_string()));
+    let datagram = poll_fn(|cx| peer.poll_datagram(cx)).await.map_err(gone)?;
+    let hello = Hello::parse(&datagram).ok_or_else(|| failed(&SessionError::NotDtls))?;
+    let session = match Session::accept(&context, &hello, mtu) {
+        Ok(session) => session,
+        Err(Refusal { error, outgoing }) => {
+            for bytes in &outgoing {
+                let size = bytes.len();
+                let _ = poll_fn(|cx| peer.poll_datagrams(cx, Batch { bytes, size })).await;
+            }
+            return Err(failed(&error));
+        }
+    };
+    let mut socket = DtlsSocket::new(peer, Box::new(session), max_message);
     if let Err(error) = poll_fn(|cx| socket.poll_handshake(cx)).await {
         // The alert that says why.
         poll_fn(|cx| socket.poll_last_words(cx)).await;
-        return Err(Failed::Device {
-            reason: error.reason(),
-            detail: error.to_string(),
-        });
+        return Err(failed(&error));
     }
     let mut details = socket.session().details();
     if let Some(der) = socket.session().peer_certificate_der() {

@@ -4,6 +4,7 @@
 use std::time::Instant;
 
 use super::{
+    Listener,
     dtls::{Failed, Shaken},
     udp::Worker,
 };
@@ -39,12 +40,13 @@ impl Worker {
         };
         // That of a hello in fragments is not known yet.
         let random = Hello::parse(datagram).map(|hello| hello.random());
-        let peer = self.enlist(ends, random);
+        let peer = self.enlist(ends, random, admitted);
+        let place = peer.place();
         let limit = settings.tuning().limits.inbound_limit;
         peer.deliver(datagram, limit.bytes(), now);
         let max_message = self.listener.config().udp.max_datagram.bytes();
         let handshake = handshake(context.clone(), peer, max_message);
-        self.welcome(info, admitted, handshake);
+        self.welcome(info, place, Listener::failed_unproven, handshake);
     }
 }
 

@@ -41,9 +41,8 @@ struct Through {
 enum Failed {
     /// A limit or rule turned it away.
     Refused(SocketAddr, Refusal),
-    /// A handshake failed, for a reason out of a closed set. It is the balancer's doing where no device is named.
+    /// A handshake failed, for a reason out of a closed set.
     Handshake {
-        device: Option<SocketAddr>,
         reason: &'static str,
         detail: String,
     },
@@ -52,10 +51,14 @@ enum Failed {
 /// Takes a device through its handshakes, and serves it. Nothing is kept of them for the life of the connection.
 pub(super) async fn run(newcomer: Newcomer, stop: CancellationToken) {
     let listener = newcomer.listener.clone();
-    let device = newcomer.device;
+    let peer = newcomer.device;
     let limit = newcomer.config.handshake_timeout;
-    let behind_a_balancer = matches!(newcomer.place, Place::Unknown(_));
-    let handshakes = timeout(limit, Box::pin(newcomer.handshakes()));
+    // Who is to blame for a failure; not a balancer that has not told yet, or speaks for itself.
+    let mut device = match newcomer.place {
+        Place::Known(_) => Some(peer),
+        Place::Unknown(_) => None,
+    };
+    let handshakes = timeout(limit, Box::pin(newcomer.handshakes(&mut device)));
     match stop.run_until_cancelled(handshakes).await {
         // The pod ends: whoever is not through yet was never there.
         None => {}
@@ -68,23 +71,22 @@ pub(super) async fn run(newcomer: Newcomer, stop: CancellationToken) {
             listener.serve(socket, info, admitted).await;
         }
         Some(Ok(Err(Failed::Refused(device, refusal)))) => listener.refused(device, refusal),
-        Some(Ok(Err(Failed::Handshake {
-            device: Some(device),
-            reason,
-            detail,
-        }))) => listener.failed(device, reason, &detail),
-        Some(Ok(Err(Failed::Handshake { reason, detail, .. }))) => {
-            listener.balancer_failed(device, reason, &detail);
+        Some(failed) => {
+            let (reason, detail) = match failed {
+                Ok(Err(Failed::Handshake { reason, detail })) => (reason, detail),
+                _ => ("timeout", "handshake_timeout is over".to_owned()),
+            };
+            match device {
+                Some(device) => listener.failed(device, reason, &detail),
+                None => listener.balancer_failed(peer, reason, &detail),
+            }
         }
-        Some(Err(_)) if behind_a_balancer => {
-            listener.balancer_failed(device, "timeout", "handshake_timeout is over");
-        }
-        Some(Err(_)) => listener.failed(device, "timeout", &"handshake_timeout is over"),
     }
 }
 
 impl Newcomer {
-    async fn handshakes(self) -> Result<Through, Failed> {
+    /// Tells `known` of the device as soon as it is known.
+    async fn handshakes(self, known: &mut Option<SocketAddr>) -> Result<Through, Failed> {
         let Self {
             listener,
             config,
@@ -94,14 +96,12 @@ impl Newcomer {
             place,
         } = self;
         let mut details = Details::default();
-        // Who is to blame for a failure; not a balancer that speaks for itself.
-        let mut known = Some(device);
         let admitted = match place {
             Place::Known(admitted) => admitted,
             Place::Unknown(unidentified) => {
                 let header = proxy_header(&socket, &config.proxy_protocol).await?;
                 header.describe(device, &mut details);
-                known = header.source;
+                *known = header.source;
                 if let Some(source) = header.source {
                     device = source;
                     local = header.destination.unwrap_or(local);
@@ -114,8 +114,9 @@ impl Newcomer {
             }
         };
         let transport = Transport::from(config.transport);
-        let socket = secure(&listener, &config, socket, known, &mut details).await?;
+        let socket = secure(&listener, &config, socket, &mut details).await?;
         let mut info = ConnInfo::new(transport, device, local);
+        info.is_balancer = known.is_none();
         info.details = details;
         Ok(Through {
             socket,
@@ -129,11 +130,7 @@ async fn proxy_header(
     socket: &TcpStream,
     config: &config::ProxyProtocol,
 ) -> Result<proxy::Header, Failed> {
-    let failed = |reason, detail| Failed::Handshake {
-        device: None,
-        reason,
-        detail,
-    };
+    let failed = |reason, detail| Failed::Handshake { reason, detail };
     match timeout(config.timeout, proxy::read(socket)).await {
         Ok(Ok(header)) => Ok(header),
         Ok(Err(error)) => Err(failed(error.reason(), error.to_string())),
@@ -149,11 +146,9 @@ async fn secure(
     listener: &Listener,
     config: &config::Listener,
     socket: TcpStream,
-    device: Option<SocketAddr>,
     details: &mut Details,
 ) -> Result<Box<dyn Socket>, Failed> {
     let failed = |reason: &'static str, detail: &dyn Display| Failed::Handshake {
-        device,
         reason,
         detail: detail.to_string(),
     };

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::{dtls, tls};
+use crate::tls;
 
 /// Certificates and keys of a listener, as read from their files.
 pub enum Security {
@@ -17,32 +17,21 @@ pub enum Security {
     Dtls13(crate::dtls13::Context),
 }
 
-/// Why certificates and keys cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum SecurityError {
-    /// For TLS.
-    #[error(transparent)]
-    Tls(#[from] tls::Error),
-    /// For DTLS.
-    #[error(transparent)]
-    Dtls(#[from] dtls::Error),
-}
-
 impl Security {
     /// Reads what the listener's transport needs, for its start: what has expired is used and said.
-    pub fn load(listener: &config::Listener) -> Result<Self, SecurityError> {
+    pub fn load(listener: &config::Listener) -> Result<Self, tls::Error> {
         Self::read(listener, tls::Secured::load)
     }
 
     /// Reads it again while something else is in use: what has expired is refused.
-    pub fn reload(listener: &config::Listener) -> Result<Self, SecurityError> {
+    pub fn reload(listener: &config::Listener) -> Result<Self, tls::Error> {
         Self::read(listener, tls::Secured::reload)
     }
 
     fn read(
         listener: &config::Listener,
         secured: impl Fn(&config::Listener) -> Result<tls::Secured, tls::Error>,
-    ) -> Result<Self, SecurityError> {
+    ) -> Result<Self, tls::Error> {
         Ok(match listener.transport {
             config::Transport::Tls | config::Transport::Wss => Self::Tls(secured(listener)?),
             config::Transport::Dtls => {

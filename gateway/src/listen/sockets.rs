@@ -60,6 +60,15 @@ impl Sockets {
         }
     }
 
+    /// The same sockets for another listener: the peers of before are none of its own.
+    #[must_use]
+    pub fn anew(&self) -> Self {
+        match self {
+            Self::Tcp(socket, address) => Self::Tcp(socket.clone(), *address),
+            Self::Udp(ports, _) => Self::Udp(ports.clone(), Peers::default()),
+        }
+    }
+
     /// Lets devices in until `stop`.
     pub fn serve(&self, listener: &Arc<Listener>, workers: &TaskTracker, stop: &CancellationToken) {
         match self {

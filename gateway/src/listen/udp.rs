@@ -1,9 +1,12 @@
 //! UDP listeners: several sockets on one address, each with a worker that hands datagrams to their peers and begins a
 //! connection with the first one of a device.
 
-use std::{sync::Arc, time::Instant};
+use std::{net::SocketAddr, sync::Arc, time::Instant};
 
-use tokio::time::{Duration, sleep};
+use tokio::{
+    task::yield_now,
+    time::{Duration, sleep},
+};
 use tokio_util::sync::CancellationToken;
 
 use super::{Listener, Security, dtls};
@@ -19,6 +22,8 @@ use crate::{
     },
 };
 
+/// So many datagrams are handed out before others get their turn.
+const TURN: usize = 256;
 /// The pause after a failure of the socket: trying at once would fail as well.
 const OUT_OF_RESOURCES: Duration = Duration::from_millis(100);
 
@@ -48,9 +53,17 @@ pub(super) struct Worker {
 impl Worker {
     async fn run(&self) {
         let mut datagrams = Datagrams::new();
+        let mut since_others = 0;
         loop {
             match datagrams.receive(&self.port).await {
-                Ok(count) => self.hand_out(datagrams.each(count)),
+                Ok(count) => {
+                    since_others += self.hand_out(datagrams.each(count));
+                    // A socket that is never empty would keep the thread for itself.
+                    if since_others >= TURN {
+                        since_others = 0;
+                        yield_now().await;
+                    }
+                }
                 Err(error) => {
                     let listener = self.listener.name();
                     tracing::error!(listener, %error, "cannot read from the UDP socket");
@@ -60,7 +73,8 @@ impl Worker {
         }
     }
 
-    fn hand_out<'a>(&self, datagrams: impl Iterator<Item = (Ends, &'a [u8])>) {
+    /// Tells how many there were.
+    fn hand_out<'a>(&self, datagrams: impl Iterator<Item = (Ends, &'a [u8])>) -> usize {
         let counts = &self.listener.settings().counts;
         let limit = self.listener.settings().tuning().limits.inbound_limit;
         let security = self.listener.security();
@@ -72,7 +86,9 @@ impl Worker {
             _ => self.listener.config().udp.max_datagram.bytes(),
         };
         let now = Instant::now();
+        let mut count = 0;
         for (ends, datagram) in datagrams {
+            count += 1;
             if let Err(why) = self.check(ends, datagram, max_datagram) {
                 counts.dropped(why);
                 continue;
@@ -80,7 +96,7 @@ impl Worker {
             let peer = self.peers.get(&ends);
             match &**security {
                 Security::Dtls(server) if !dtls::belongs_to(peer.as_deref(), datagram) => {
-                    self.hello(server, ends, datagram);
+                    self.hello(server, ends, datagram, now);
                     continue;
                 }
                 #[cfg(feature = "dtls13")]
@@ -97,6 +113,7 @@ impl Worker {
                 self.begin(ends, datagram, limit.bytes(), now);
             }
         }
+        count
     }
 
     fn check(&self, ends: Ends, datagram: &[u8], most: usize) -> Result<(), Dropped> {
@@ -107,7 +124,9 @@ impl Worker {
             return Err(Dropped::PortZero);
         }
         // Forged to look as if it came from here: an echo would talk to itself for ever.
-        if ends.device == self.port.local(ends) {
+        let canonical =
+            |address: SocketAddr| SocketAddr::new(address.ip().to_canonical(), address.port());
+        if canonical(ends.device) == canonical(self.port.local(ends)) {
             return Err(Dropped::OwnAddress);
         }
         Ok(())
@@ -118,9 +137,10 @@ impl Worker {
         let Some((info, admitted)) = self.admit(ends, Transport::Udp) else {
             return;
         };
-        let socket = self.enlist(ends, None);
+        let socket = self.enlist(ends, None, admitted);
         socket.deliver(datagram, limit, now);
-        self.listener.open(Box::new(socket), info, admitted);
+        let place = socket.place();
+        self.listener.open(Box::new(socket), info, place);
     }
 
     /// Lets a device in, or counts that it was turned away.
@@ -137,10 +157,15 @@ impl Worker {
 
     /// Puts a device that was let in into the table, in the place of any session that it has. `hello` is the random of
     /// its DTLS hello.
-    pub(super) fn enlist(&self, ends: Ends, hello: Option<[u8; 32]>) -> PeerSocket {
+    pub(super) fn enlist(
+        &self,
+        ends: Ends,
+        hello: Option<[u8; 32]>,
+        admitted: Admitted,
+    ) -> PeerSocket {
         let settings = self.listener.settings();
         let flow = Flow::new(&settings.gate);
-        let peer = Peer::new(ends, self.port.clone(), flow, hello);
+        let peer = Peer::new(ends, self.port.clone(), flow, hello, admitted);
         self.peers.insert(&peer);
         PeerSocket::new(peer, self.peers.clone(), settings.counts.clone())
     }

@@ -8,7 +8,7 @@ use super::psk;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A file is not there, or not for us.
-    #[error("cannot read {}: {source}; check that it exists and that this user may read it", path.display())]
+    #[error("cannot read {}; check that it exists and that this user may read it", path.display())]
     Read {
         /// The file.
         path: PathBuf,
@@ -125,11 +125,18 @@ pub enum Error {
     #[error("cannot prepare DTLS 1.3: {0}")]
     Dtls13(String),
 
+    /// OpenSSL does not take the hint.
+    #[error("psk.identity_hint: OpenSSL does not take \"{hint}\"; write a shorter one")]
+    Hint {
+        /// The hint.
+        hint: String,
+    },
+
     /// rustls refused the settings.
-    #[error("cannot prepare TLS: {0}")]
+    #[error("cannot prepare TLS")]
     Rustls(#[source] rustls::Error),
 
     /// OpenSSL refused the settings.
-    #[error("cannot prepare TLS with shared keys: {0}")]
+    #[error("OpenSSL refuses the settings")]
     OpenSsl(#[from] openssl::error::ErrorStack),
 }

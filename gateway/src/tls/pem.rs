@@ -18,7 +18,7 @@ pub(crate) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, 
 }
 
 /// All revocation lists of a file, at least one.
-pub(super) fn revocation_lists(
+pub(crate) fn revocation_lists(
     path: &Path,
 ) -> Result<Vec<CertificateRevocationListDer<'static>>, Error> {
     all(path, "revocation list", "-----BEGIN X509 CRL-----")

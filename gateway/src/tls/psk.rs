@@ -16,6 +16,7 @@ mod context;
 
 pub use self::answer::{Asked, answer, asked};
 pub(super) use self::context::context;
+pub(crate) use self::context::{CIPHERS, set_ciphers, share_keys};
 
 /// The longest identity: what OpenSSL 1.1 takes, too.
 pub const LONGEST_IDENTITY: usize = 128;

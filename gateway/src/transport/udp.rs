@@ -16,7 +16,7 @@ use bytes::Bytes;
 use dashmap::{DashMap, Entry};
 use futures_util::task::AtomicWaker;
 use parking_lot::Mutex;
-use tokio::io::ReadBuf;
+use tokio::{io::ReadBuf, task::coop::poll_proceed};
 
 /// The sockets that peers share.
 pub mod port;
@@ -24,7 +24,7 @@ pub mod port;
 use self::port::Port;
 use super::{Batch, Received, Socket};
 use crate::{
-    admission::{Direction, Flow},
+    admission::{Admitted, Direction, Flow},
     metrics::{Dropped, ListenerMetrics},
 };
 
@@ -53,6 +53,17 @@ pub struct Peer {
     flow: Flow,
     /// The random of the hello that began its DTLS session.
     hello: Option<Box<[u8; 32]>>,
+    /// Its place among the connections.
+    admitted: Mutex<Option<Admitted>>,
+}
+
+/// A peer's place among the connections, until it is dropped.
+pub struct Place(Arc<Peer>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.leave();
+    }
 }
 
 /// Another session of the same device has taken the place of this one.
@@ -88,8 +99,7 @@ impl Peers {
     /// Puts a peer in, in the place of any before it.
     pub fn insert(&self, peer: &Arc<Peer>) {
         if let Some(before) = self.0.insert(peer.ends, peer.clone()) {
-            before.queue.lock().superseded = true;
-            before.waker.wake();
+            before.supersede();
         }
     }
 
@@ -105,7 +115,13 @@ impl Peers {
 impl Peer {
     /// A peer that nothing has come from yet. `hello` is the random of its DTLS hello.
     #[must_use]
-    pub fn new(ends: Ends, port: Arc<Port>, flow: Flow, hello: Option<[u8; 32]>) -> Arc<Self> {
+    pub fn new(
+        ends: Ends,
+        port: Arc<Port>,
+        flow: Flow,
+        hello: Option<[u8; 32]>,
+        admitted: Admitted,
+    ) -> Arc<Self> {
         Arc::new(Self {
             ends,
             port,
@@ -113,7 +129,21 @@ impl Peer {
             waker: AtomicWaker::new(),
             flow,
             hello: hello.map(Box::new),
+            admitted: Mutex::new(Some(admitted)),
         })
+    }
+
+    /// The device has begun anew: this peer ends, and its place is free at once.
+    pub fn supersede(&self) {
+        self.queue.lock().superseded = true;
+        self.waker.wake();
+        self.leave();
+    }
+
+    fn leave(&self) {
+        // Dropped outside of the lock.
+        let admitted = self.admitted.lock().take();
+        drop(admitted);
     }
 
     /// The random of the hello that began its DTLS session.
@@ -161,6 +191,8 @@ pub struct PeerSocket {
 pub struct Outward {
     peer: Arc<Peer>,
     counts: Arc<ListenerMetrics>,
+    /// The rates have let the next datagram pass, and the port has not taken it yet.
+    paid: bool,
     /// Made only while the port takes nothing.
     writable: Option<Pin<Box<dyn Future<Output = io::Result<()>> + Send>>>,
 }
@@ -181,6 +213,12 @@ impl PeerSocket {
         Outward::new(self.out.peer.clone(), self.out.counts.clone())
     }
 
+    /// The peer's place, which outlives the socket.
+    #[must_use]
+    pub fn place(&self) -> Place {
+        Place(self.out.peer.clone())
+    }
+
     /// Hands a datagram over, as [`Peer::deliver`] does.
     pub fn deliver(&self, datagram: &[u8], limit: usize, now: Instant) {
         let peer = &self.out.peer;
@@ -195,6 +233,8 @@ impl PeerSocket {
     /// The next datagram that waits; fails once another peer has taken the place of this one.
     pub fn poll_datagram(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Bytes>> {
         let peer = &self.out.peer;
+        // However fast they come, others get their turn.
+        let turn = ready!(poll_proceed(cx));
         peer.waker.register(cx.waker());
         let mut queue = peer.queue.lock();
         let Some(datagram) = queue.datagrams.pop_front() else {
@@ -204,6 +244,7 @@ impl PeerSocket {
                 Poll::Pending
             };
         };
+        turn.made_progress();
         queue.bytes -= datagram.len() + DATAGRAM;
         if queue.datagrams.is_empty() {
             // A quiet peer holds nothing.
@@ -227,6 +268,7 @@ impl Outward {
         Self {
             peer,
             counts,
+            paid: false,
             writable: None,
         }
     }
@@ -243,16 +285,20 @@ impl Outward {
         if !self.peer.flow.is_unlimited() {
             bytes = first;
             let now = Instant::now();
-            if !self.peer.flow.try_pass(Direction::Out, bytes.len(), now) {
+            self.paid = self.paid || self.peer.flow.try_pass(Direction::Out, bytes.len(), now);
+            if !self.paid {
                 self.counts.dropped(Dropped::RateOut);
                 return Poll::Ready(Ok(bytes.len()));
             }
         }
-        let most = batch.size.saturating_mul(self.peer.port.most_segments());
-        bytes = &bytes[..bytes.len().min(most.max(batch.size))];
+        let most = batch.size * self.peer.port.most_segments(batch.size);
+        bytes = &bytes[..bytes.len().min(most)];
         loop {
             match self.peer.port.try_send(self.peer.ends, bytes, batch.size) {
-                Ok(()) => return Poll::Ready(Ok(bytes.len())),
+                Ok(()) => {
+                    self.paid = false;
+                    return Poll::Ready(Ok(bytes.len()));
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     ready!(self.poll_writable(cx))?;
                 }
@@ -262,6 +308,7 @@ impl Outward {
                     let device = self.peer.ends.device;
                     tracing::debug!(%device, %error, length = bytes.len(), "a datagram was not sent");
                     self.counts.dropped(Dropped::NotSent);
+                    self.paid = false;
                     return Poll::Ready(Ok(bytes.len()));
                 }
             }
@@ -282,10 +329,12 @@ impl Outward {
 
 impl Drop for PeerSocket {
     fn drop(&mut self) {
-        self.peers.remove(&self.out.peer);
+        // Closed first: what comes from now on begins another connection.
         let mut queue = self.out.peer.queue.lock();
         queue.closed = true;
         queue.datagrams = VecDeque::new();
+        drop(queue);
+        self.peers.remove(&self.out.peer);
     }
 }
 

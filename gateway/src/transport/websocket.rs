@@ -40,12 +40,16 @@ pub struct WebSocket<Io> {
     outbox: Outbox,
     /// An answer to the device waits, and nobody will ask to flush it.
     must_answer: bool,
+    /// Bytes came, and that was not told yet.
+    heard: bool,
+    /// Bytes that came and were told neither as messages nor as none.
+    unaccounted: usize,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
     Open,
-    /// The device broke the rules and was told so. What it sends is dropped until it has understood.
+    /// The device was told to leave, such as for breaking the rules. What it sends is dropped until it has understood.
     Refused,
     /// The device sends no more.
     Ended,
@@ -59,6 +63,8 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> WebSocket<Io> {
             inbox: Inbox::new(max_message),
             outbox: Outbox::default(),
             must_answer: false,
+            heard: false,
+            unaccounted: 0,
         }
     }
 
@@ -67,7 +73,10 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> WebSocket<Io> {
         loop {
             match self.inbox.next(into) {
                 Ok(None) => return Ok(None),
-                Ok(Some(Found::Message)) => return Ok(Some(Received::Data)),
+                Ok(Some(Found::Message)) => {
+                    self.unaccounted = self.unaccounted.saturating_sub(into.filled().len());
+                    return Ok(Some(Received::Data));
+                }
                 Ok(Some(Found::Ping(payload))) => {
                     self.must_answer |= self.outbox.pong(payload);
                 }
@@ -108,6 +117,7 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> WebSocket<Io> {
         }
         if self.state == State::Open {
             self.inbox.extend(space.filled());
+            self.unaccounted += space.filled().len();
         }
         Poll::Ready(Ok(space.filled().len()))
     }
@@ -133,9 +143,18 @@ impl<Io: AsyncRead + AsyncWrite + Abort + Unpin + Send + 'static> Socket for Web
             if let Some(received) = found? {
                 return Poll::Ready(Ok(received));
             }
+            if std::mem::take(&mut self.heard) {
+                // What may still become a message is told with it.
+                let waiting = self.inbox.waiting().min(self.unaccounted);
+                let overhead = self.unaccounted - waiting;
+                self.unaccounted = waiting;
+                return Poll::Ready(Ok(Received::Part(overhead)));
+            }
             if ready!(self.poll_read(cx))? == 0 {
                 self.state = State::Ended;
                 self.inbox.clear();
+            } else {
+                self.heard = self.state == State::Open;
             }
         }
     }
@@ -157,6 +176,11 @@ impl<Io: AsyncRead + AsyncWrite + Abort + Unpin + Send + 'static> Socket for Web
 
     fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.outbox.close(Some(CloseCode::Normal), "");
+        if self.state == State::Open {
+            // What still comes is waited for, and nobody's.
+            self.state = State::Refused;
+            self.inbox.clear();
+        }
         ready!(self.outbox.poll_drive(&mut self.io, cx))?;
         Pin::new(&mut self.io).poll_shutdown(cx)
     }

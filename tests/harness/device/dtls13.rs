@@ -62,18 +62,13 @@ impl Dtls13Client {
     async fn step(&mut self) -> io::Result<()> {
         let mut datagram = Vec::with_capacity(64 * 1024);
         let received = timeout_at(self.wake.into(), self.socket.recv_buf(&mut datagram)).await;
-        match received {
-            Ok(received) => {
-                received?;
-                self.dtls
-                    .handle_packet(&datagram)
-                    .map_err(io::Error::other)?;
-            }
-            Err(_) => {
-                let now = Instant::now();
-                self.dtls.handle_timeout(now).map_err(io::Error::other)?;
-            }
-        }
+        let done = if let Ok(received) = received {
+            received?;
+            self.dtls.handle_packet(&datagram)
+        } else {
+            self.dtls.handle_timeout(Instant::now())
+        };
+        done.map_err(io::Error::other)?;
         self.drain().await
     }
 

@@ -1,10 +1,9 @@
 //! Certificates that a listener shows: read, checked, and grouped by the names that they are for.
 
-use std::{fs, path::Path};
+use std::path::Path;
 
 use config::Certificate;
 use openssl::{
-    asn1::Asn1Time,
     error::ErrorStack,
     nid::Nid,
     pkey::{Id, PKey, Private},
@@ -12,7 +11,7 @@ use openssl::{
     x509::{X509, X509Ref},
 };
 
-use super::Error;
+use crate::tls::{Error, pem};
 
 /// Certificates for the same names, each with another kind of key: OpenSSL shows what the device can check.
 pub(super) struct Shown {
@@ -25,10 +24,10 @@ pub(super) struct Shown {
 pub(super) fn read(certificates: &[Certificate]) -> Result<Vec<Shown>, Error> {
     let mut all: Vec<Shown> = Vec::new();
     for certificate in certificates {
-        let leaf = read_leaf(&certificate.chain)?;
+        let leaf = read_certificates(&certificate.chain)?.swap_remove(0);
         let key = read_key(&certificate.key)?;
         if !leaf.public_key()?.public_eq(&key) {
-            return Err(Error::KeyMismatch {
+            return Err(Error::Mismatch {
                 chain: certificate.chain.clone(),
                 key: certificate.key.clone(),
             });
@@ -59,10 +58,7 @@ impl Shown {
 
     pub(super) fn show(&self, context: &mut SslContextBuilder) -> Result<(), Error> {
         for (Certificate { chain, .. }, key) in &self.pairs {
-            let refused = |source| Error::Certificate {
-                path: chain.clone(),
-                source,
-            };
+            let refused = |error| unusable(chain, "certificate", &error);
             // By file, as the rest of the chain goes with its own certificate then.
             context.set_certificate_chain_file(chain).map_err(refused)?;
             context.set_private_key(key).map_err(refused)?;
@@ -76,55 +72,26 @@ impl Shown {
     }
 }
 
-/// The first certificate of a file, after a look at all of them.
-fn read_leaf(path: &Path) -> Result<X509, Error> {
-    let mut chain = read_certificates(path)?.into_iter();
-    let leaf = chain.next().expect("an empty file is an error");
-    if leaf.not_after() < Asn1Time::days_from_now(0)? {
-        tracing::warn!(
-            file = %path.display(),
-            until = %leaf.not_after(),
-            "the certificate has expired: devices will refuse it"
-        );
-    }
-    Ok(leaf)
-}
-
 /// The certificates of a file, one at least.
 pub(super) fn read_certificates(path: &Path) -> Result<Vec<X509>, Error> {
-    let not_pem = |source| Error::NotPem {
-        path: path.to_owned(),
-        what: "certificate",
-        source,
-    };
-    let certificates = X509::stack_from_pem(&read_file(path)?).map_err(not_pem)?;
-    if certificates.is_empty() {
-        return Err(not_pem(ErrorStack::get()));
-    }
-    Ok(certificates)
+    pem::certificates(path)?
+        .iter()
+        .map(|der| X509::from_der(der).map_err(|error| unusable(path, "certificate", &error)))
+        .collect()
 }
 
 fn read_key(path: &Path) -> Result<PKey<Private>, Error> {
-    // An encrypted key would be asked for at the terminal.
-    PKey::private_key_from_pem_callback(&read_file(path)?, |_| Ok(0)).map_err(|source| {
-        Error::NotPem {
-            path: path.to_owned(),
-            what: "private key without a passphrase",
-            source,
-        }
-    })
+    let key = pem::key(path)?;
+    PKey::private_key_from_der(key.secret_der())
+        .map_err(|error| unusable(path, "private key", &error))
 }
 
-pub(super) fn read_file(path: &Path) -> Result<Vec<u8>, Error> {
-    let unreadable = |source| Error::Read {
-        path: path.to_owned(),
-        source,
-    };
-    // OpenSSL's own functions for files take nothing else.
-    if path.to_str().is_none_or(|path| path.contains('\0')) {
-        return Err(unreadable(std::io::ErrorKind::InvalidFilename.into()));
+fn unusable(path: &Path, kind: &'static str, error: &ErrorStack) -> Error {
+    Error::Unusable {
+        path: path.into(),
+        kind,
+        problem: error.to_string(),
     }
-    fs::read(path).map_err(unreadable)
 }
 
 /// The names that a certificate is for: those of the extension, and where there is none the common name.

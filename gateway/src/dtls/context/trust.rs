@@ -4,7 +4,6 @@ use std::path::Path;
 
 use config::{Tls, Verify};
 use openssl::{
-    error::ErrorStack,
     nid::Nid,
     ssl::{SslContextBuilder, SslFiletype, SslVerifyMode},
     x509::{
@@ -14,14 +13,15 @@ use openssl::{
     },
 };
 
-use super::{Error, shown};
+use super::shown;
+use crate::tls::{Error, pem};
 
 /// The least bits of security in a device's key: RSA of 2048 bits, any curve of TLS.
 const LEAST_BITS: u32 = 112;
 
 /// Has devices asked for certificates.
 pub(super) fn require(context: &mut SslContextBuilder, tls: &Tls) -> Result<(), Error> {
-    let path = tls.ca_file.as_ref().ok_or(Error::NoAuthorities)?;
+    let path = tls.ca_file.as_ref().ok_or(Error::NoAuthority)?;
     let mut store = X509StoreBuilder::new()?;
     for authority in shown::read_certificates(path)? {
         context.add_client_ca(&authority)?;
@@ -45,19 +45,11 @@ pub(super) fn require(context: &mut SslContextBuilder, tls: &Tls) -> Result<(), 
 }
 
 fn load_lists(store: &mut X509StoreBuilder, path: &Path) -> Result<(), Error> {
-    let not_pem = |source| Error::NotPem {
-        path: path.to_owned(),
-        what: "revocation list",
-        source,
-    };
     // For a better error than that of OpenSSL, which reads it once more.
-    shown::read_file(path)?;
+    pem::revocation_lists(path)?;
     let lookup = store.add_lookup(X509Lookup::file())?;
-    let count = lookup.load_crl_file(path, SslFiletype::PEM);
-    match count.map_err(not_pem)? {
-        0 => Err(not_pem(ErrorStack::get())),
-        _ => Ok(()),
-    }
+    lookup.load_crl_file(path, SslFiletype::PEM)?;
+    Ok(())
 }
 
 /// What OpenSSL checks at its usual level of security, and not at the lowest, which small devices need.

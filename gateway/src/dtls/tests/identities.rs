@@ -1,4 +1,4 @@
-use std::{path::PathBuf, sync::Arc};
+use std::path::PathBuf;
 
 use config::Verify;
 use openssl::{
@@ -85,19 +85,20 @@ fn a_revoked_certificate_is_refused() {
     assert_eq!(outcome(&listener, showing(&revoked)), "bad_certificate");
 }
 
-fn keys() -> PskLookup {
-    Arc::new(|identity| (identity == b"meter-1").then(|| vec![1, 2, 3, 4, 5, 6, 7, 8]))
-}
-
 const KEY: &[u8] = &[1, 2, 3, 4, 5, 6, 7, 8];
+
+/// With the key of one device beside what the listener has.
+fn sharing(files: &Files, mut listener: Listener) -> Listener {
+    listener.psk.file = Some(files.write("psk", "meter-1:0102030405060708\n"));
+    listener
+}
 
 #[test]
 fn a_shared_key_lets_in_with_every_kind_of_cipher() {
     let files = Files::new();
-    let mut listener = listener([]);
-    listener.psk.file = Some(files.write("psk", ""));
+    let mut listener = sharing(&files, listener([]));
     listener.psk.identity_hint = Some("fleet-7".to_owned());
-    let context = Context::load(&listener, Some(keys())).unwrap();
+    let context = context(&listener);
     for (cipher, name) in [
         ("PSK-AES128-CCM8:@SECLEVEL=0", "TLS_PSK_WITH_AES_128_CCM_8"),
         ("PSK-AES128-CCM", "TLS_PSK_WITH_AES_128_CCM"),
@@ -106,6 +107,10 @@ fn a_shared_key_lets_in_with_every_kind_of_cipher() {
         (
             "ECDHE-PSK-CHACHA20-POLY1305",
             "TLS_ECDHE_PSK_WITH_CHACHA20_POLY1305_SHA256",
+        ),
+        (
+            "DHE-PSK-AES128-GCM-SHA256",
+            "TLS_DHE_PSK_WITH_AES_128_GCM_SHA256",
         ),
     ] {
         let device = Device::psk("meter-1", KEY, cipher);
@@ -125,7 +130,8 @@ fn a_shared_key_lets_in_with_every_kind_of_cipher() {
 
 #[test]
 fn an_unknown_identity_is_refused() {
-    let context = Context::load(&listener([]), Some(keys())).unwrap();
+    let files = Files::new();
+    let context = context(&sharing(&files, listener([])));
     let device = Device::psk("meter-2", KEY, "PSK-AES128-GCM-SHA256");
     let mut link = Link::new(context, device);
     link.pump();
@@ -135,7 +141,8 @@ fn an_unknown_identity_is_refused() {
 
 #[test]
 fn a_wrong_key_does_not_get_in() {
-    let context = Context::load(&listener([]), Some(keys())).unwrap();
+    let files = Files::new();
+    let context = context(&sharing(&files, listener([])));
     let device = Device::psk("meter-1", b"guessed!", "PSK-AES128-GCM-SHA256");
     let mut link = Link::new(context, device);
     link.pump();
@@ -147,8 +154,8 @@ fn a_wrong_key_does_not_get_in() {
 #[test]
 fn keys_and_certificates_stand_side_by_side() {
     let files = Files::new();
-    let listener = listener([files.ecdsa("a.example")]);
-    let context = Context::load(&listener, Some(keys())).unwrap();
+    let listener = sharing(&files, listener([files.ecdsa("a.example")]));
+    let context = context(&listener);
     Link::established(context.clone(), Device::new());
     let device = Device::psk("meter-1", KEY, "PSK-AES128-GCM-SHA256");
     Link::established(context, device);
@@ -163,10 +170,10 @@ fn shared_keys_do_not_let_weak_certificates_in() {
         (2048, MessageDigest::sha1(), Some("bad_certificate")),
     ] {
         let (root, certificate) = files::weak(&files, bits, digest);
-        let mut listener = listener([files.ecdsa("a.example")]);
+        let mut listener = sharing(&files, listener([files.ecdsa("a.example")]));
         listener.tls.verify = Verify::Required;
         listener.tls.ca_file = Some(root);
-        let context = Context::load(&listener, Some(keys())).unwrap();
+        let context = context(&listener);
         let mut link = Link::new(context, showing_at_lowest(&certificate));
         link.pump();
         assert_eq!(
@@ -249,7 +256,7 @@ fn the_best_common_protocol_is_chosen() {
 }
 
 fn fault(listener: &Listener) -> String {
-    Context::load(listener, None).err().unwrap().to_string()
+    Context::load(listener).err().unwrap().to_string()
 }
 
 #[test]

@@ -1,8 +1,3 @@
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering::Relaxed},
-};
-
 use openssl::ssl::{Ssl, SslSessionRef, SslVersion};
 
 use super::{files::Files, *};
@@ -215,19 +210,20 @@ fn a_ticket_spares_the_costly_part() {
 
 #[test]
 fn a_ticket_is_worth_nothing_without_its_key() {
-    let known = Arc::new(AtomicBool::new(true));
-    let keys = known.clone();
-    let lookup: PskLookup = Arc::new(move |_| keys.load(Relaxed).then(|| vec![7; 16]));
-    let context = Context::load(&listener([]), Some(lookup)).unwrap();
+    let files = Files::new();
+    let mut listener = listener([]);
+    let key = "07".repeat(16);
+    listener.psk.file = Some(files.write("psk", &format!("meter-1:{key}\nmeter-2:{key}\n")));
+    let before = context(&listener);
     let device = Device::psk("meter-1", &[7; 16], "PSK-AES128-GCM-SHA256");
-    let first = Link::established(context.clone(), device);
-    let second = Link::established(context.clone(), again(&first.device));
+    let first = Link::established(before.clone(), device);
+    let second = Link::established(before, again(&first.device));
     assert!(second.device.stream.ssl().session_reused());
-    known.store(false, Relaxed);
-    let mut third = Link::new(context, again(&first.device));
+    files.write("psk", &format!("meter-2:{key}\n"));
+    let mut third = Link::new(context(&listener), again(&first.device));
     third.pump();
     assert_eq!(third.error, Some(SessionError::UnknownPsk));
-    assert!(third.device.closed);
+    assert!(!third.device.up);
 }
 
 #[test]

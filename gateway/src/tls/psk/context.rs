@@ -7,20 +7,22 @@ use openssl::{
     dh::Dh,
     error::ErrorStack,
     ssl::{
-        AlpnError, SslContext, SslContextBuilder, SslMethod, SslMode, SslOptions,
-        SslSessionCacheMode, SslVersion,
+        SslContext, SslContextBuilder, SslMethod, SslMode, SslOptions, SslSessionCacheMode,
+        SslVersion,
     },
 };
 
 use super::{super::Error, PskStore, answer};
-use crate::native;
+use crate::{native, tls::alpn};
 
-/// Forward secrecy and AEAD first, then what small devices have. Level 0 lets CCM with a short tag in, which many of
-/// them have alone; all else that it lets in is not in the list.
-const CIPHERS: &str = "ECDHE-PSK-CHACHA20-POLY1305:DHE-PSK-AES256-GCM-SHA384:\
-    DHE-PSK-AES128-GCM-SHA256:DHE-PSK-CHACHA20-POLY1305:PSK-AES256-GCM-SHA384:\
-    PSK-AES128-GCM-SHA256:PSK-CHACHA20-POLY1305:PSK-AES256-CCM:PSK-AES128-CCM:PSK-AES256-CCM8:\
-    PSK-AES128-CCM8:ECDHE-PSK-AES128-CBC-SHA256:PSK-AES128-CBC-SHA256:@SECLEVEL=0";
+/// Suites with shared keys: forward secrecy and AEAD first, then what small devices have. The short tags of CCM-8 are
+/// what `CoAP` and `LwM2M` prescribe, and OpenSSL 3 has them at its lowest level of security alone.
+pub(crate) const CIPHERS: &str = "ECDHE-PSK-CHACHA20-POLY1305:DHE-PSK-AES256-GCM-SHA384:\
+    DHE-PSK-AES128-GCM-SHA256:DHE-PSK-CHACHA20-POLY1305:\
+    PSK-AES256-GCM-SHA384:PSK-AES128-GCM-SHA256:PSK-CHACHA20-POLY1305:\
+    PSK-AES256-CCM:PSK-AES128-CCM:PSK-AES256-CCM8:PSK-AES128-CCM8:\
+    ECDHE-PSK-AES256-CBC-SHA384:ECDHE-PSK-AES128-CBC-SHA256:\
+    PSK-AES256-CBC-SHA384:PSK-AES128-CBC-SHA256";
 
 /// TLS 1.3: a shared key of a file goes with SHA-256.
 const SUITES: &str = "TLS_AES_128_GCM_SHA256:TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_CCM_SHA256:\
@@ -43,53 +45,58 @@ pub(in crate::tls) fn context(
             | SslOptions::NO_COMPRESSION
             | SslOptions::CIPHER_SERVER_PREFERENCE,
     );
-    builder.set_mode(SslMode::RELEASE_BUFFERS);
+    // What waits for the device grows and moves between two tries to write it.
+    builder.set_mode(
+        SslMode::RELEASE_BUFFERS
+            | SslMode::ENABLE_PARTIAL_WRITE
+            | SslMode::ACCEPT_MOVING_WRITE_BUFFER,
+    );
     builder.set_session_cache_mode(SslSessionCacheMode::OFF);
     builder.set_num_tickets(0)?;
-    let ciphers = listener.dtls.ciphers.as_deref();
-    let list = ciphers.unwrap_or(CIPHERS);
-    builder.set_cipher_list(list).map_err(|_| Error::Ciphers {
-        ciphers: list.into(),
-    })?;
+    set_ciphers(&mut builder, listener, CIPHERS)?;
     builder.set_ciphersuites(SUITES)?;
+    share_keys(&mut builder, listener, store)?;
+    alpn::choose(&mut builder, &listener.tls.alpn);
+    Ok(builder.build())
+}
+
+/// The suites of a context that takes shared keys: those of the configuration, or `default`, at level 0.
+pub(crate) fn set_ciphers(
+    builder: &mut SslContextBuilder,
+    listener: &config::Listener,
+    default: &str,
+) -> Result<(), Error> {
+    let ciphers = listener.dtls.ciphers.as_deref().unwrap_or(default);
+    let list = if ciphers.contains("@SECLEVEL") {
+        ciphers.to_owned()
+    } else {
+        format!("{ciphers}:@SECLEVEL=0")
+    };
+    builder.set_cipher_list(&list).map_err(|_| Error::Ciphers {
+        ciphers: ciphers.into(),
+    })
+}
+
+/// Has a context of TLS or DTLS take the keys of the store.
+pub(crate) fn share_keys(
+    builder: &mut SslContextBuilder,
+    listener: &config::Listener,
+    store: Arc<PskStore>,
+) -> Result<(), Error> {
     builder.set_tmp_dh(&*group_14()?)?;
     builder.set_psk_server_callback(move |ssl, identity, into| answer(&store, ssl, identity, into));
-    if let Some(hint) = &listener.psk.identity_hint {
-        // The configuration takes none with a zero byte, and none that is too long.
-        let taken = CString::new(hint.as_str())
-            .is_ok_and(|hint| native::set_identity_hint(&mut builder, &hint));
-        if !taken {
-            tracing::warn!(listener = %listener.name, "OpenSSL does not take psk.identity_hint");
-        }
-    }
-    protocols(&mut builder, &listener.tls.alpn);
-    Ok(builder.build())
+    let Some(hint) = &listener.psk.identity_hint else {
+        return Ok(());
+    };
+    let taken =
+        CString::new(hint.as_str()).is_ok_and(|hint| native::set_identity_hint(builder, &hint));
+    taken
+        .then_some(())
+        .ok_or_else(|| Error::Hint { hint: hint.clone() })
 }
 
 /// The group of 2048 bits of RFC 3526.
 fn group_14() -> Result<Dh<openssl::pkey::Params>, ErrorStack> {
     let prime = BigNum::get_rfc3526_prime_2048()?;
     Dh::from_pqg(prime, None, BigNum::from_u32(2)?)
-}
-
-/// The first of our protocols that the device offers. One that offers others only is refused.
-fn protocols(builder: &mut SslContextBuilder, names: &[String]) {
-    if names.is_empty() {
-        return;
-    }
-    let names = names.to_vec();
-    builder.set_alpn_select_callback(move |_, offered| {
-        let offers = |name: &String| entries(offered).find(|entry| *entry == name.as_bytes());
-        names.iter().find_map(offers).ok_or(AlpnError::ALERT_FATAL)
-    });
-}
-
-/// What stands behind its length each.
-fn entries(mut wire: &[u8]) -> impl Iterator<Item = &[u8]> {
-    std::iter::from_fn(move || {
-        let (length, rest) = wire.split_first()?;
-        let (entry, rest) = rest.split_at_checked(usize::from(*length))?;
-        wire = rest;
-        Some(entry)
-    })
 }

@@ -7,7 +7,7 @@ use super::{pki::Pki, *};
 fn error(listener: &config::Listener) -> String {
     match Secured::load(listener) {
         Ok(_) => panic!("it can be used"),
-        Err(error) => error.to_string(),
+        Err(error) => format!("{:#}", anyhow::Error::from(error)),
     }
 }
 
@@ -27,7 +27,10 @@ fn a_file_that_is_not_there_is_named() {
     let mut files = pki.server("localhost");
     files.key = "/no/such/key".into();
     let text = error(&listener(&[&files]));
-    assert!(text.starts_with("cannot read /no/such/key: "), "{text}");
+    assert!(
+        text.starts_with("cannot read /no/such/key; ") && text.contains("No such file"),
+        "{text}"
+    );
     assert!(error(&listener(&[])).contains("tls.certificates"));
 }
 

@@ -12,9 +12,15 @@ use socket2::{Domain, SockRef, Socket, Type};
 use tokio::{io::Interest, net::UdpSocket};
 
 use super::Ends;
+use crate::native;
 
 /// The largest batch that the kernel hands over as one, and so the size of each buffer.
 const BUFFER: usize = 64 * 1024;
+/// The most bytes that the kernel takes at once, for IPv4 and IPv6.
+const MOST_AT_ONCE: usize = 65_000;
+/// The longest datagrams that are sent several at once: longer ones may not fit the path, and a system that refuses
+/// them refuses all.
+const LONGEST_SEGMENT: usize = 1200;
 
 /// One of a listener's sockets.
 pub struct Port {
@@ -36,10 +42,13 @@ impl Port {
         self.local
     }
 
-    /// How many datagrams of one length the system takes at once.
+    /// How many datagrams of that length the system takes at once.
     #[must_use]
-    pub fn most_segments(&self) -> usize {
-        self.state.max_gso_segments()
+    pub fn most_segments(&self, size: usize) -> usize {
+        if size == 0 || size > LONGEST_SEGMENT {
+            return 1;
+        }
+        self.state.max_gso_segments().min(MOST_AT_ONCE / size)
     }
 
     /// Sends datagrams of `size` bytes each, from the address that the peer sends to.
@@ -121,6 +130,7 @@ fn may_fragment(socket: &UdpSocket, address: SocketAddr) -> io::Result<()> {
     })?;
     if address.is_ipv6() {
         sockopt::set_ipv6_mtu_discover(socket, sockopt::Ipv6PathMtuDiscovery::WANT)?;
+        native::may_fragment(socket)?;
     }
     Ok(())
 }

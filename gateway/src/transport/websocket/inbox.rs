@@ -59,6 +59,11 @@ impl Inbox {
         self.raw.extend_from_slice(bytes);
     }
 
+    /// The bytes that wait for the rest of their message.
+    pub(super) fn waiting(&self) -> usize {
+        self.raw.len() + self.message.len()
+    }
+
     /// Drops everything.
     pub(super) fn clear(&mut self) {
         *self = Self::new(self.max_message);

@@ -48,11 +48,23 @@ async fn client(io: DuplexStream) -> WebSocketStream<DuplexStream> {
     WebSocketStream::from_raw_socket(io, Role::Client, None).await
 }
 
+/// The next message, or the end.
 async fn receive(socket: &mut impl Socket) -> io::Result<Option<Vec<u8>>> {
+    Ok(count(socket).await?.0)
+}
+
+/// Also the bytes before it that were no message's.
+async fn count(socket: &mut impl Socket) -> io::Result<(Option<Vec<u8>>, usize)> {
     let mut buffer = vec![0; MAX];
     let mut into = ReadBuf::new(&mut buffer);
-    let received = soon(poll_fn(|cx| socket.poll_receive(cx, &mut into))).await?;
-    Ok((received == Received::Data).then(|| into.filled().to_vec()))
+    let mut overhead = 0;
+    loop {
+        match soon(poll_fn(|cx| socket.poll_receive(cx, &mut into))).await? {
+            Received::Part(bytes) => overhead += bytes,
+            Received::Data => return Ok((Some(into.filled().to_vec()), overhead)),
+            _ => return Ok((None, overhead)),
+        }
+    }
 }
 
 async fn send(socket: &mut impl Socket, bytes: &[u8], size: usize) -> io::Result<usize> {
@@ -153,6 +165,41 @@ async fn a_ping_is_answered_by_receiving_alone() {
 }
 
 #[tokio::test]
+async fn what_is_no_message_is_told_as_bytes_once() {
+    let (mut socket, mut theirs) = open(1 << 20);
+    // Twice a ping, then a message in three frames of which one is empty.
+    let ping = b"\x89\x82\0\0\0\0hi";
+    let message: [&[u8]; 3] = [
+        b"\x02\x83\0\0\0\0abc",
+        b"\x00\x80\0\0\0\0",
+        b"\x80\x83\0\0\0\0def",
+    ];
+    let mut overhead = 0;
+    for part in [&ping[..], ping].into_iter().chain(message) {
+        theirs.write_all(part).await.unwrap();
+        // Each is read by itself.
+        let mut buffer = vec![0; MAX];
+        let mut into = ReadBuf::new(&mut buffer);
+        match soon(poll_fn(|cx| socket.poll_receive(cx, &mut into))).await {
+            Ok(Received::Part(bytes)) => overhead += bytes,
+            Ok(Received::Data) => assert_eq!(into.filled(), b"abcdef"),
+            other => panic!("{other:?}"),
+        }
+    }
+    // With the next message what was left is told.
+    theirs.write_all(ping).await.unwrap();
+    theirs.write_all(b"\x82\x81\0\0\0\0x").await.unwrap();
+    let (message, rest) = count(&mut socket).await.unwrap();
+    assert_eq!(message.unwrap(), b"x");
+    theirs.write_all(ping).await.unwrap();
+    drop(theirs);
+    let (end, last) = count(&mut socket).await.unwrap();
+    assert!(end.is_none());
+    // All the pings, and the headers of all frames.
+    assert_eq!(overhead + rest + last, 4 * 8 + 4 * 6);
+}
+
+#[tokio::test]
 async fn pings_of_a_device_that_does_not_read_cost_no_memory() {
     let (mut socket, theirs) = open(256);
     let (mut theirs_read, mut theirs_write) = tokio::io::split(theirs);
@@ -234,8 +281,9 @@ async fn goodbye_follows_what_was_sent_and_waits_for_no_answer() {
     let message = soon(client.next()).await.unwrap().unwrap();
     assert_eq!(message, Message::binary("last"));
     assert_eq!(closed_with(&mut client).await, CloseCode::Normal);
-    // The client answers by itself, which is what the lingering connection waits for.
+    // The client answers by itself and leaves, which is what the lingering connection waits for.
     assert!(soon(client.next()).await.is_none());
+    drop(client);
     assert_eq!(receive(&mut socket).await.unwrap(), None);
 }
 
