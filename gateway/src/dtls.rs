@@ -11,8 +11,12 @@ pub mod cookie;
 pub mod context;
 /// What any back end does for one device.
 pub mod security;
-/// One device's session, on OpenSSL.
+/// One device's session.
 pub mod session;
+/// A session on OpenSSL.
+mod conversation;
+/// A session on its keys alone.
+mod protection;
 /// Why a session ended.
 pub mod fault;
 /// Records in a datagram.

@@ -121,8 +121,8 @@ async fn bad_frames_close_or_are_skipped() {
                 })
                 .await;
                 let mut device = setting.device().await;
-                device.send(bytes).await;
                 setting.handler.created().await;
+                device.send(bytes).await;
                 let bad = "exproto_bad_frames_total{listener=\"tcp\"}";
                 if skip {
                     assert_eq!(&frame(&setting).await, after);

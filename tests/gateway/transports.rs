@@ -7,7 +7,7 @@ use exproto_tests::{Callback, Carrier, Event};
 use proto::exproto::SocketType;
 
 use crate::{
-    calls::{Calls, ok},
+    calls::ok,
     setting::{Setting, only, series},
 };
 

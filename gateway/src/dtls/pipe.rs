@@ -19,6 +19,8 @@ pub(super) struct Pipe {
     pub(super) outgoing: VecDeque<Vec<u8>>,
     /// What is added to the numbers of plaintext records on their way out.
     pub(super) shift: u64,
+    /// The number of the next encrypted record.
+    pub(super) sent: u64,
 }
 
 impl Read for Pipe {
@@ -35,6 +37,9 @@ impl Read for Pipe {
 
 impl Write for Pipe {
     fn write(&mut self, datagram: &[u8]) -> io::Result<usize> {
+        let encrypted = record::all(datagram).filter(|record| record.epoch > 0);
+        let numbers = encrypted.map(|record| record.number + 1);
+        self.sent = numbers.fold(self.sent, u64::max);
         if self.outgoing.len() < MOST {
             let mut datagram = datagram.to_vec();
             if self.shift > 0 {

@@ -1,9 +1,47 @@
 //! Records in a datagram: their plaintext headers.
 
 /// The header of a record.
-const HEADER: usize = 13;
+pub(super) const HEADER: usize = 13;
 /// The largest number of a record.
-const LAST: u64 = (1 << 48) - 1;
+pub(super) const LAST: u64 = (1 << 48) - 1;
+
+/// A record, as it stands in a datagram.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Record<'a> {
+    pub(super) kind: u8,
+    pub(super) version: [u8; 2],
+    pub(super) epoch: u16,
+    /// Within its epoch.
+    pub(super) number: u64,
+    pub(super) payload: &'a [u8],
+}
+
+impl<'a> Record<'a> {
+    /// The first record of a datagram, if it is complete.
+    pub(super) fn parse(datagram: &'a [u8]) -> Option<Self> {
+        let (record, _) = split(datagram)?;
+        let (header, payload) = record.split_first_chunk::<HEADER>()?;
+        let number = header[5..11]
+            .iter()
+            .fold(0, |sum, byte| sum << 8 | u64::from(*byte));
+        Some(Self {
+            kind: header[0],
+            version: [header[1], header[2]],
+            epoch: u16::from_be_bytes([header[3], header[4]]),
+            number,
+            payload,
+        })
+    }
+}
+
+/// The complete records of a datagram.
+pub(super) fn all(mut datagram: &[u8]) -> impl Iterator<Item = Record<'_>> {
+    std::iter::from_fn(move || {
+        let record = Record::parse(datagram)?;
+        datagram = &datagram[HEADER + record.payload.len()..];
+        Some(record)
+    })
+}
 
 /// What of a datagram may reach OpenSSL: complete records, of which those that are encrypted are no shorter than
 /// `shortest`. OpenSSL ends a session over an encrypted record that is shorter than its own tag, instead of dropping

@@ -234,7 +234,7 @@ fn line_of_second(text: &[u8], twin: &[u8]) -> (usize, Problem) {
 }
 
 /// As well as safe Rust can: the compiler must take it that somebody reads the zeros.
-fn wipe(bytes: &mut [u8]) {
+pub(crate) fn wipe(bytes: &mut [u8]) {
     bytes.fill(0);
     hint::black_box(bytes);
 }

@@ -116,17 +116,3 @@ fn a_device_that_repeated_its_hello_is_not_confused_by_numbers() {
     link.pump();
     assert!(link.is_up());
 }
-
-#[test]
-fn a_late_copy_of_the_hello_is_known() {
-    let files = files::Files::new();
-    let context = context(&listener([files.ecdsa("a.example")]));
-    let mut link = Link::new(context, Device::new());
-    link.device.drive();
-    let first = link.device.take().unwrap();
-    link.arrive(&first);
-    link.pump();
-    assert!(link.is_up());
-    assert!(link.session().began_with(&Hello::parse(&first).unwrap()));
-    assert!(!link.session().began_with(&Hello::parse(&real()).unwrap()));
-}

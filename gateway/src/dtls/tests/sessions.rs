@@ -267,3 +267,88 @@ fn with_max_fragment(hello: &[u8], code: u8) -> Vec<u8> {
     }
     hello
 }
+
+/// Every kind of cipher: whether the session goes on without OpenSSL once the device has spoken.
+const AFTERWARDS: [(&str, bool); 8] = [
+    ("ECDHE-ECDSA-AES128-GCM-SHA256", true),
+    ("ECDHE-ECDSA-AES256-GCM-SHA384", true),
+    ("ECDHE-ECDSA-CHACHA20-POLY1305", true),
+    ("ECDHE-ECDSA-AES128-CCM", true),
+    ("ECDHE-ECDSA-AES256-CCM", true),
+    ("ECDHE-ECDSA-AES128-CCM8:@SECLEVEL=0", true),
+    ("ECDHE-ECDSA-AES256-CCM8:@SECLEVEL=0", true),
+    ("ECDHE-ECDSA-AES128-SHA256:@SECLEVEL=0", false),
+];
+
+fn with_cipher(files: &Files, ciphers: &str) -> Link {
+    let mut listener = listener([files.ecdsa("a.example")]);
+    listener.dtls.ciphers = Some(ciphers.to_owned());
+    let device = Device::with(|context| context.set_cipher_list(ciphers).unwrap());
+    Link::established(context(&listener), device)
+}
+
+#[test]
+fn a_session_goes_on_as_before_once_the_device_has_spoken() {
+    let files = Files::new();
+    for (ciphers, afterwards) in AFTERWARDS {
+        let mut link = with_cipher(&files, ciphers);
+        // The gateway may speak first, any number of times.
+        for word in [&b"one"[..], b"two"] {
+            link.session().send(word).unwrap();
+        }
+        link.pump();
+        assert!(link.session().is_on_openssl());
+        let limit = link.session().max_plain();
+        for size in [5, 1, 1500, limit] {
+            link.device.send(&vec![7; size]);
+            link.pump();
+            assert_eq!(link.received.pop().unwrap(), vec![7; size], "{ciphers}");
+            assert_eq!(link.session().is_on_openssl(), !afterwards, "{ciphers}");
+            link.session().send(&vec![8; size]).unwrap();
+            link.pump();
+            assert_eq!(link.device.received.pop().unwrap(), vec![8; size]);
+        }
+        assert_eq!(link.session().max_plain(), limit);
+        let too_long = link.session().send(&vec![0; limit + 1]).unwrap_err();
+        assert_eq!(too_long.reason(), "other");
+        link.session().send(b"").unwrap();
+        link.session().close();
+        link.pump();
+        assert!(link.device.closed, "{ciphers}");
+        assert_eq!(link.device.received, [b"one", b"two"]);
+        assert_eq!(link.session().send(b"late").unwrap_err().reason(), "closed");
+    }
+}
+
+#[test]
+fn goodbyes_and_alerts_are_understood_afterwards() {
+    let files = Files::new();
+    for (ciphers, _) in AFTERWARDS {
+        let mut link = with_cipher(&files, ciphers);
+        link.device.send(b"x");
+        link.pump();
+        link.device.stream.shutdown().unwrap();
+        link.pump();
+        assert_eq!(link.last, Some(Progress::Closed), "{ciphers}");
+        assert!(link.device.closed);
+        let late = link.session().receive(&[23; 50], &mut |_| ());
+        assert_eq!(late.unwrap_err().reason(), "closed");
+    }
+}
+
+#[test]
+fn a_resumed_session_goes_on_alike() {
+    let files = Files::new();
+    let context = context(&listener([files.ecdsa("a.example")]));
+    let first = Link::established(context.clone(), Device::new());
+    let mut link = Link::established(context, again(&first.device));
+    assert!(link.device.stream.ssl().session_reused());
+    link.device.send(b"hello");
+    link.pump();
+    assert!(!link.session().is_on_openssl());
+    link.session().send(b"world").unwrap();
+    link.device.send(b"again");
+    link.pump();
+    assert_eq!(link.received, [b"hello", b"again"]);
+    assert_eq!(link.device.received, [b"world"]);
+}
