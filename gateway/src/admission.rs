@@ -67,6 +67,8 @@ pub enum Refusal {
     Access,
     /// It is banned.
     Banned,
+    /// As many devices are in their handshakes as there may be.
+    MaxHandshakes,
     /// It did not come through one of the balancers that are trusted.
     Untrusted,
 }
@@ -195,13 +197,14 @@ impl Places {
 
 impl Refusal {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::MaxConnections,
         Self::MaxConnectionsPerIp,
         Self::ConnectionRate,
         Self::ConnectionRatePerIp,
         Self::Access,
         Self::Banned,
+        Self::MaxHandshakes,
         Self::Untrusted,
     ];
 
@@ -215,6 +218,7 @@ impl Refusal {
             Self::ConnectionRatePerIp => "connection_rate_per_ip",
             Self::Access => "access",
             Self::Banned => "banned",
+            Self::MaxHandshakes => "max_handshakes",
             Self::Untrusted => "untrusted",
         }
     }

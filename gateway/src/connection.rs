@@ -55,6 +55,7 @@ pub use self::{
     handle::{CallError, Handle},
     phase::{Attempt, Begin, Client},
     settings::{InProcess, Settings, Tuning},
+    timers::Patience,
 };
 use crate::{
     admission::{Direction, Flow},

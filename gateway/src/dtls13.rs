@@ -10,7 +10,10 @@ use config::Listener;
 use dimpl13::{Config, DtlsCertificate};
 use rustix::net::{RecvFlags, recv};
 use socket2::{Domain, Socket, Type};
-use tokio::net::UdpSocket;
+use tokio::{
+    net::UdpSocket,
+    sync::{OwnedSemaphorePermit, Semaphore},
+};
 use tokio_dtls::{ConfigOptions, DtlsConnection};
 
 use crate::tls::{self, pem};
@@ -31,7 +34,11 @@ const BACKSTOP: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// What a listener shows, read once for all of its sessions. Cheap to clone.
 #[derive(Clone)]
-pub struct Context(ConfigOptions);
+pub struct Context {
+    options: ConfigOptions,
+    /// Places for handshakes.
+    handshakes: Arc<Semaphore>,
+}
 
 /// Why there is no session.
 #[derive(Debug, thiserror::Error)]
@@ -87,7 +94,7 @@ impl Context {
                     .into(),
             });
         }
-        Ok(Self(ConfigOptions {
+        let options = ConfigOptions {
             handshake_timeout: BACKSTOP,
             initial_buffer_size: LARGEST,
             channel_capacity: MESSAGES,
@@ -97,7 +104,18 @@ impl Context {
                 private_key,
             })),
             ..ConfigOptions::default()
-        }))
+        };
+        let places = listener.dtls.max_handshakes as usize;
+        Ok(Self {
+            options,
+            handshakes: Arc::new(Semaphore::new(places)),
+        })
+    }
+
+    /// A place for a handshake, until it is dropped; `None` where all are taken.
+    #[must_use]
+    pub fn place(&self) -> Option<OwnedSemaphorePermit> {
+        self.handshakes.clone().try_acquire_owned().ok()
     }
 
     /// The session of a device whose datagrams come out of `end`. Waits for as long as the handshake takes: the caller
@@ -106,7 +124,7 @@ impl Context {
         &self,
         end: UdpSocket,
     ) -> impl Future<Output = Result<DtlsConnection, tokio_dtls::Error>> + Send + use<> {
-        let options = self.0.clone();
+        let options = self.options.clone();
         // Devices are asked for no certificate.
         DtlsConnection::accept_with(end, |_| true, options)
     }

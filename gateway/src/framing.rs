@@ -67,18 +67,6 @@ pub enum FrameError {
 }
 
 impl FrameError {
-    /// The word for it in metrics, out of a closed set.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::TooLarge { .. } => "too_large",
-            Self::BadLength { .. } => "bad_length",
-            Self::Garbage { .. } => "garbage",
-            Self::Unfinished => "unfinished",
-            Self::BadEscape { .. } => "bad_escape",
-        }
-    }
-
     /// Whether no frame can be found after it, whatever `framing.on_error` says.
     #[must_use]
     pub fn is_fatal(self) -> bool {

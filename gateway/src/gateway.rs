@@ -6,6 +6,8 @@ mod listeners;
 mod reload;
 /// What all callbacks of a listener carry.
 mod headers;
+/// What a reload may change of open connections.
+mod tuning;
 /// The ports that are not for devices.
 mod servers;
 

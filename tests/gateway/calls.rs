@@ -33,6 +33,11 @@ impl Calls {
         self.adapter.send(request).await.unwrap().into_inner()
     }
 
+    /// Whether a Send was accepted.
+    pub(crate) async fn try_send(&mut self, bytes: impl Into<Bytes>) -> bool {
+        self.send(bytes).await.code() == ResultCode::Success
+    }
+
     pub(crate) async fn close(&mut self) -> Answer {
         let request = CloseSocketRequest {
             conn: self.conn.clone(),

@@ -68,6 +68,30 @@ async fn forged_hellos_are_capped_and_disturb_nobody() {
 }
 
 #[tokio::test]
+async fn forged_hellos_take_few_places_of_others() {
+    let handler = TestHandler::start();
+    let (gateway, credentials) = gateway(DTLS, &handler, |config| {
+        config.listeners[0].dtls.max_handshakes = 5;
+        config.listeners[0].handshake_timeout = Duration::from_millis(500);
+        config.listeners[0].limits.max_connections = 50.try_into().unwrap();
+    })
+    .await;
+    let hello = hello(DTLS, &credentials).await;
+    for host in 1..=100 {
+        spoof(
+            gateway.device_address(),
+            Ipv4Addr::new(127, 9, 13, host),
+            &hello,
+        );
+    }
+    let refused = series("exproto_connections_refused_total", "max_handshakes");
+    gateway.counts(&refused, 95).await;
+    // Once these are over, devices come in again.
+    DTLS.connect(gateway.device_address(), &credentials).await;
+    handler.created().await;
+}
+
+#[tokio::test]
 async fn what_is_forged_in_a_devices_name_ends_no_session() {
     let handler = TestHandler::start();
     let (gateway, credentials) = gateway(DTLS, &handler, |_| {}).await;
@@ -117,6 +141,29 @@ async fn a_handshake_that_does_not_end_is_ended() {
     assert!(handler.try_next().is_none());
     // Its place is free again, for the same address too.
     DTLS.connect(gateway.device_address(), &credentials).await;
+    handler.created().await;
+}
+
+#[tokio::test]
+async fn a_forger_gets_nobody_banned() {
+    let handler = TestHandler::start();
+    let (gateway, credentials) = gateway(DTLS, &handler, |config| {
+        config.listeners[0].handshake_timeout = Duration::from_millis(300);
+        config.bans.failure_rate = Some(config::Rate {
+            amount: 1,
+            period: Duration::from_secs(3600),
+        });
+    })
+    .await;
+    let hello = hello(DTLS, &credentials).await;
+    let address = gateway.device_address();
+    let failed = series("exproto_handshakes_failed_total", "timeout");
+    for round in 1..=5 {
+        spoof(address, Ipv4Addr::LOCALHOST, &hello);
+        gateway.counts(&failed, round).await;
+    }
+    // Whose address that is can still connect.
+    DTLS.connect(address, &credentials).await;
     handler.created().await;
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use exproto_tests::{Carrier, Credentials, Device, TestGateway, TestHandler};
+use exproto_tests::{Carrier, Credentials, Device, TestGateway, TestHandler, until};
 use tokio::task::JoinHandle;
 
 use crate::calls::Calls;
@@ -71,6 +71,22 @@ impl Setting {
                 std::future::pending::<()>().await;
             }
         }))
+    }
+
+    /// One connection is there, and not more than it: seen by another one that is refused.
+    pub(crate) async fn refuses_beyond_one(&self) {
+        self.gateway.reconfigure(|config| {
+            config.listeners[0].limits.max_connections = 1.try_into().unwrap();
+        });
+        let refused = series("exproto_connections_refused_total", "max_connections");
+        until("a connection to have its place", async || {
+            let _attempt = tokio::net::TcpStream::connect(self.gateway.device_address()).await;
+            self.gateway.metric(&refused).await > 0
+        })
+        .await;
+        self.gateway.reconfigure(|config| {
+            config.listeners[0].limits.max_connections = 100.try_into().unwrap();
+        });
     }
 
     /// Somebody was turned away for that reason, and the handler heard nothing.

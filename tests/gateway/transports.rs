@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use exproto_tests::{Callback, Carrier, Event};
-use proto::exproto::SocketType;
+use proto::exproto::{ResultCode, SocketType};
 
 use crate::{
-    calls::ok,
+    calls::{Calls, ok, refused},
     setting::{Setting, only, series},
 };
 
@@ -50,6 +50,11 @@ on_every_transport! {{
     bytes_in_above_the_rate_wait_or_are_dropped
     messages_out_above_the_rate_wait_or_are_dropped
     a_slow_handler_pauses_or_drops
+    a_device_that_reads_late_gets_all_of_it
+    a_device_that_reads_nothing_is_closed
+    a_device_that_says_nothing_is_closed
+    a_banned_clientid_is_closed_and_kept_out
+    a_ban_finds_whoever_is_shaking_hands
     a_reload_keeps_open_connections
     a_drain_closes_with_its_reason
 }}
@@ -416,4 +421,114 @@ async fn a_drain_closes_with_its_reason(carrier: Carrier) {
         device.closed().await;
     }
     stopping.await.unwrap();
+}
+
+async fn a_device_that_reads_late_gets_all_of_it(carrier: Carrier) {
+    const SENDS: u32 = 300;
+    if carrier.is_datagram() {
+        // What it does not read is lost, as datagrams may be.
+        return;
+    }
+    let setting = Setting::new(carrier, |_| {}).await;
+    let (mut device, mut calls) = setting.known().await;
+    // Many times what the buffers of both kernels and the outbox hold, in pieces of all sizes.
+    let piece = |number: u32| -> Vec<u8> {
+        let size = 1 + (number as usize * 7919) % 60_000;
+        let mut piece = vec![number.to_be_bytes()[3]; size];
+        piece[0] = number.to_be_bytes()[2];
+        piece
+    };
+    let sending = tokio::spawn(async move {
+        for number in 0..SENDS {
+            ok(&calls.send(piece(number)).await);
+        }
+    });
+    let sent = "exproto_sent_bytes_total{listener=\"tcp\"}";
+    setting.gateway.counts(sent, 64 * 1024).await;
+    for number in 0..SENDS {
+        let expected = piece(number);
+        assert!(device.read(expected.len()).await == expected, "{number}");
+    }
+    sending.await.unwrap();
+}
+
+async fn a_device_that_reads_nothing_is_closed(carrier: Carrier) {
+    if carrier.is_datagram() {
+        return;
+    }
+    let setting = Setting::new(carrier, |config| {
+        config.connection.send_timeout = Duration::from_millis(500);
+    })
+    .await;
+    let (_device, mut calls) = setting.known().await;
+    let flood = tokio::spawn(async move { while calls.try_send(vec![0; 1 << 20]).await {} });
+    assert_eq!(setting.handler.closed().await, "slow_consumer");
+    flood.await.unwrap();
+}
+
+async fn a_device_that_says_nothing_is_closed(carrier: Carrier) {
+    if carrier == Carrier::Udp {
+        // It is not there before it says something.
+        return;
+    }
+    let setting = Setting::new(carrier, |config| {
+        config.listeners[0].first_byte_timeout = Some(Duration::from_millis(300));
+    })
+    .await;
+    let mut device = setting.device().await;
+    setting.handler.created().await;
+    assert_eq!(setting.handler.closed().await, "idle_timeout");
+    device.closed().await;
+}
+
+async fn a_banned_clientid_is_closed_and_kept_out(carrier: Carrier) {
+    let setting = Setting::new(carrier, |_| {}).await;
+    let (_device, mut calls) = setting.known().await;
+    ok(&calls.authenticate("thief").await);
+    setting.gateway.reconfigure(|config| {
+        config.bans.list = vec![config::Ban {
+            who: "clientid:thief".parse().unwrap(),
+            until: None,
+            reason: "stolen".into(),
+        }];
+    });
+    assert_eq!(setting.handler.closed().await, "banned");
+    let mut other = setting.device().await;
+    other.send("x").await;
+    let conn = setting.handler.created().await;
+    let mut calls = Calls::new(&setting.gateway, &conn);
+    let answer = calls.authenticate("thief").await;
+    refused(&answer, ResultCode::PermissionDeny, "stolen");
+    ok(&calls.authenticate("owner").await);
+}
+
+async fn a_ban_finds_whoever_is_shaking_hands(carrier: Carrier) {
+    if carrier.is_datagram() || carrier == Carrier::Tcp {
+        // They have nothing to hold up in the middle.
+        return;
+    }
+    let setting = Setting::new(carrier, |_| {}).await;
+    let address = setting.gateway.device_address();
+    let socket = tokio::net::TcpStream::connect(address).await.unwrap();
+    // It is let in, and shakes no hands yet.
+    setting.refuses_beyond_one().await;
+    setting.gateway.reconfigure(|config| {
+        config.bans.list = vec![config::Ban {
+            who: "127.0.0.1".parse().unwrap(),
+            until: None,
+            reason: String::new(),
+        }];
+    });
+    let credentials = &setting.credentials;
+    if let Ok(mut device) = carrier.connect_over(socket, credentials, None).await {
+        let _ = device.try_send(b"x").await;
+        device.closed().await;
+    }
+    setting
+        .gateway
+        .is("exproto_connections{listener=\"tcp\"}", 0)
+        .await;
+    while let Some(callback) = setting.handler.try_next() {
+        assert!(!matches!(callback.event, Event::Received(_)));
+    }
 }

@@ -253,6 +253,18 @@ impl Device {
         finished.expect("an open socket");
     }
 
+    /// Says goodbye, and reads until the gateway has closed; fails where it does not do so in order.
+    pub async fn finish_and_read(&mut self) -> io::Result<()> {
+        let ended = async {
+            if !matches!(self.wire, Wire::Udp(_)) {
+                self.finish().await;
+            }
+            while self.next().await?.is_some() {}
+            Ok(())
+        };
+        ended.await
+    }
+
     /// Resets the connection. TCP alone.
     ///
     /// # Panics

@@ -27,8 +27,8 @@ pub struct Bans {
     pub list: Vec<Ban>,
 
     /// How many failures an IP address is allowed before it is banned by itself: failed handshakes
-    /// (TLS, DTLS, WebSocket, PROXY protocol) and refused Authenticates. Many devices may share one
-    /// address behind NAT: choose a rate that they do not reach together.
+    /// (TLS, DTLS 1.2, WebSocket) and refused Authenticates, those over plain UDP excepted. Many
+    /// devices may share one address behind NAT: choose a rate that they do not reach together.
     #[serde(with = "RateOrOff")]
     pub failure_rate: Option<Rate>,
 

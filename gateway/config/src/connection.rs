@@ -19,7 +19,8 @@ use crate::{
 #[serde(default, deny_unknown_fields)]
 pub struct Connection {
     /// How many bytes of a device may wait for the handler. Above it the socket is not read, so that
-    /// the device is slowed down by TCP itself.
+    /// the device is slowed down by TCP itself; datagrams are dropped, and counted. Of frames and
+    /// WebSocket messages one waits here, and the next ones in the socket.
     #[serde(with = "KibBetween::<4, 1_048_576>")]
     pub inbound_limit: ByteSize,
 

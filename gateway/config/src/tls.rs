@@ -123,6 +123,12 @@ pub struct Dtls {
     #[serde(with = "crate::count::Count::<256, 4096>")]
     pub mtu: u32,
 
+    /// How many devices may be in the middle of a DTLS 1.3 handshake at a time; further hellos are
+    /// refused. A session is kept for each of them, whoever wrote its address. (DTLS 1.2 keeps
+    /// nothing before a device has shown that it is there.)
+    #[serde(with = "crate::count::Count::<1, 1_000_000>")]
+    pub max_handshakes: u32,
+
     /// OpenSSL's names of the cipher suites that are offered, for DTLS 1.2 and TLS-PSK. Unset: those with forward
     /// secrecy and AEAD, with PSK also AES-CCM and CBC for small devices.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -135,6 +141,7 @@ impl Default for Dtls {
         Self {
             versions: vec![DtlsVersion::V1_2],
             mtu: 1200,
+            max_handshakes: 1000,
             ciphers: None,
         }
     }

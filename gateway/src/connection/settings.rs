@@ -52,49 +52,13 @@ pub struct Tuning {
     /// The limits of the queue of messages, for those that begin later.
     pub queue: queue::Limits,
     /// How long a connection waits for what.
-    pub(super) patience: Patience,
+    pub patience: Patience,
     /// Whether the connection outlives the device's FIN.
     pub half_close: bool,
     /// How the stream is cut into frames, for connections that begin later.
     pub framing: Option<Arc<config::Framing>>,
     /// The most bytes of one Send.
     pub max_send: usize,
-}
-
-/// The most that a DTLS record carries (RFC 6347, section 4.1.1).
-const DTLS_RECORD: usize = 16 * 1024;
-/// The most that a UDP datagram carries over IPv4.
-const UDP_PAYLOAD: usize = 65_507;
-
-impl Tuning {
-    /// What the configuration says for a listener, with the metadata of its callbacks.
-    #[must_use]
-    pub fn new(config: &config::Config, listener: &config::Listener, headers: HeaderMap) -> Self {
-        let limits = config.connection.clone();
-        let datagram = listener.udp.max_datagram.bytes().min(UDP_PAYLOAD);
-        Self {
-            headers,
-            queue: queue::Limits {
-                messages: limits.message_queue as usize,
-                bytes: limits.message_queue_bytes.bytes(),
-            },
-            patience: Patience {
-                first_byte: listener.first_byte_timeout,
-                idle: listener.idle_timeout(),
-                authentication: listener.authentication_timeout,
-                send: limits.send_timeout,
-            },
-            half_close: listener.half_close,
-            framing: (listener.framing.kind != config::FramingKind::None)
-                .then(|| Arc::new(listener.framing.clone())),
-            max_send: match listener.transport {
-                config::Transport::Udp => datagram,
-                config::Transport::Dtls => datagram.min(DTLS_RECORD),
-                _ => usize::MAX,
-            },
-            limits,
-        }
-    }
 }
 
 impl Settings {

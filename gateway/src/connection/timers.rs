@@ -31,11 +31,15 @@ pub(super) enum Due {
 
 /// How long a connection may wait for what, as the configuration has it now.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Patience {
-    pub(super) first_byte: Option<Duration>,
-    pub(super) idle: Option<Duration>,
-    pub(super) authentication: Option<Duration>,
-    pub(super) send: Duration,
+pub struct Patience {
+    /// For its first byte.
+    pub first_byte: Option<Duration>,
+    /// For its next byte.
+    pub idle: Option<Duration>,
+    /// For Authenticate.
+    pub authentication: Option<Duration>,
+    /// For the socket to take something.
+    pub send: Duration,
 }
 
 /// What else is waited for, apart from the device and the handler.

@@ -331,32 +331,26 @@ fn errors_are_told_in_words() {
     let errors = [
         (
             FrameError::TooLarge { max: 9 },
-            "too_large",
             "a frame has more than 9 bytes; raise",
         ),
         (
             FrameError::BadLength { number: 7 },
-            "bad_length",
             "a frame tells its length as 7, ",
         ),
         (
             FrameError::Garbage { byte: 5 },
-            "garbage",
             "the byte 0x05 stands between frames, ",
         ),
         (
             FrameError::Unfinished,
-            "unfinished",
             "a frame starts before the one before it",
         ),
         (
             FrameError::BadEscape { written: [125, 3] },
-            "bad_escape",
             "a frame has the escape 7d03, ",
         ),
     ];
-    for (error, word, text) in errors {
-        assert_eq!(error.as_str(), word);
+    for (error, text) in errors {
         assert!(error.to_string().starts_with(text), "{error}");
     }
 }

@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{Error, headers::headers, policy};
+use super::{Error, policy, tuning::tuning};
 use crate::{
     admission::{Bans, Gate, Level},
     broker::Broker,
@@ -143,11 +143,7 @@ impl Listeners {
             sockets,
             security,
         } = prepared;
-        let tuning = Tuning::new(
-            config,
-            &listener,
-            headers(config, &listener, self.shared.adapter),
-        );
+        let tuning = tuning(config, &listener, self.shared.adapter);
         let Some(old) = old else {
             let sockets = sockets.expect("a listener that is new has been bound");
             let tuning = (tuning, policy(&config.handler));

@@ -9,6 +9,7 @@ use super::{
     udp::Worker,
 };
 use crate::{
+    admission::Refusal,
     dtls::{Hello, hello::looks_like_hello},
     dtls13::{Context, Error},
     metrics::Dropped,
@@ -35,6 +36,10 @@ impl Worker {
             settings.counts.dropped(Dropped::NoSession);
             return;
         }
+        let Some(handshaking) = context.place() else {
+            self.listener.refused(ends.device, Refusal::MaxHandshakes);
+            return;
+        };
         let Some((info, admitted)) = self.admit(ends, Transport::Dtls) else {
             return;
         };
@@ -45,7 +50,12 @@ impl Worker {
         let limit = settings.tuning().limits.inbound_limit;
         peer.deliver(datagram, limit.bytes(), now);
         let max_message = self.listener.config().udp.max_datagram.bytes();
-        let handshake = handshake(context.clone(), peer, max_message);
+        let context = context.clone();
+        let handshake = async move {
+            let shaken = handshake(context, peer, max_message).await;
+            drop(handshaking);
+            shaken
+        };
         self.welcome(info, place, Listener::failed_unproven, handshake);
     }
 }

@@ -1,6 +1,6 @@
 //! A device's handshake: what it brought, or why it failed.
 
-use std::{borrow::Cow, io, pin::Pin, time::Duration};
+use std::{borrow::Cow, io, pin::Pin};
 
 use openssl::ssl::{NameType, Ssl, SslRef};
 use rustls::{HandshakeKind, ServerConnection};
@@ -62,15 +62,6 @@ impl HandshakeError {
     #[must_use]
     pub fn reason(&self) -> Reason {
         self.reason
-    }
-
-    /// For the caller, who watches the clock.
-    #[must_use]
-    pub fn timeout(limit: Duration) -> Self {
-        Self {
-            reason: Reason::Timeout,
-            detail: format!("it was not done within {limit:?}"),
-        }
     }
 
     fn from_rustls(error: &io::Error) -> Self {

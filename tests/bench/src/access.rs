@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use config::AccessRule;
 use exproto_gateway::admission::AccessRules;
 use serde_json::json;
@@ -56,6 +56,8 @@ const CASES: [Case; 4] = [
     },
 ];
 
+/// A thousand times the rules may not cost more than so many times the time.
+const MOST_GROWTH: f64 = 5.0;
 /// Devices that come in turn.
 const DEVICES: usize = 4096;
 /// How long each figure of a round is measured.
@@ -65,6 +67,7 @@ const LONG_ENOUGH: Duration = Duration::from_millis(200);
 #[expect(clippy::unused_async, reason = "as all subcommands")]
 pub(crate) async fn run(args: Args) -> Result<()> {
     let mut report = Report::new(&[("rounds", json!(args.rounds))]).columns(["gateway", "in turn"]);
+    let mut times = Vec::new();
     for case in CASES {
         let (rules, devices) = draw(case.rules);
         let arranged = AccessRules::new(&rules);
@@ -79,9 +82,21 @@ pub(crate) async fn run(args: Args) -> Result<()> {
             figures[0].push(nanoseconds(&devices, |device| arranged.allows(device)));
             figures[1].push(nanoseconds(&devices, |device| one_by_one(&rules, device)));
         }
-        report = report.row(case.title, case.keys, figures.map(median));
+        let medians = figures.map(median);
+        times.push(medians[0]);
+        report = report.row(case.title, case.keys, medians);
     }
     report.print(args.json, "ratio_with_10");
+    let ends = times
+        .first()
+        .copied()
+        .flatten()
+        .zip(times.last().copied().flatten());
+    let (few, many) = ends.context("nothing was measured")?;
+    ensure!(
+        many < MOST_GROWTH * few,
+        "a decision takes {many} ns with the most rules, and {few} ns with the fewest: it must not grow like that"
+    );
     Ok(())
 }
 

@@ -59,8 +59,7 @@ pub(crate) async fn open(to: &Target, count: usize, length: usize) -> Result<Vec
             let to = to.clone();
             async move {
                 let mut device = Device::open(&to, number, length).await?;
-                if to.transport.is_silent_at_the_end() {
-                    // There is no connection before the first datagram.
+                if to.transport.speaks_at_once() {
                     device.echo().await?;
                 }
                 Ok(device)

@@ -33,9 +33,9 @@ impl Transport {
         }
     }
 
-    /// Whether a device is gone without a word.
-    pub(crate) fn is_silent_at_the_end(self) -> bool {
-        self == Self::Udp
+    /// Whether a device speaks as soon as it is there, so that it is known, or its handshake is over for the gateway.
+    pub(crate) fn speaks_at_once(self) -> bool {
+        !self.has_sockets()
     }
 
     /// Whether each connection is a socket of the gateway's.

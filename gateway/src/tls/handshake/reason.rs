@@ -33,8 +33,6 @@ pub enum Reason {
     WrongPsk,
     /// The device broke it off with an alert, such as when it does not trust our certificate.
     Alert,
-    /// It took longer than it may.
-    Timeout,
     /// The device went away.
     Closed,
     /// The socket failed.
@@ -60,7 +58,6 @@ impl Reason {
             Self::UnknownPsk => "unknown_psk",
             Self::WrongPsk => "wrong_psk",
             Self::Alert => "alert",
-            Self::Timeout => "timeout",
             Self::Closed => "closed",
             Self::Io => "io",
             Self::Other => "other",
