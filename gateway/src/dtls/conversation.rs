@@ -1,5 +1,5 @@
 //! A session on OpenSSL: the handshake, and what follows it until the device has spoken, or for as long as it lasts
-//! where the cipher is not one of [`Protection`].
+//! where the cipher is none that `protection` has.
 
 use std::{cell::Cell, collections::VecDeque, time::Duration};
 

@@ -2,7 +2,7 @@
 //!
 //! OpenSSL shakes hands. It keeps some 70 KiB for each session afterwards, most of it in case the device asks for the
 //! last flight of the handshake again. The first message of the device shows that it does not, and from then on the
-//! session is its keys and numbers ([`Protection`]): a few hundred bytes.
+//! session is its keys and numbers (`protection`): a few hundred bytes.
 
 use std::{collections::VecDeque, time::Duration};
 
