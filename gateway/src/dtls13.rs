@@ -1,7 +1,7 @@
 //! DTLS 1.3, on tokio-dtls: what a listener shows, and one session.
 //!
 //! The library reads from a UDP socket of its own, one for each session, and holds memory for whoever sends it
-//! anything. So a session begins once its device was let in, and the library has one end of a [`Tunnel`]: limits, bans,
+//! anything. So a session begins once its device was let in, and the library has one end of a tunnel: limits, bans,
 //! rates and the table of peers stand in front of it.
 
 use std::{io, net::Ipv4Addr, sync::Arc, time::Duration};

@@ -117,6 +117,22 @@ async fn what_needs_a_restart_is_named() {
 }
 
 #[tokio::test]
+async fn other_workers_need_a_restart() {
+    let handler = TestHandler::start();
+    let config = Carrier::Udp.config(&[&handler], &Credentials::default());
+    let gateway = TestGateway::with(config.clone()).await;
+    let mut resized = config;
+    resized.listeners[0].udp.workers = Some(3.try_into().unwrap());
+    let reloaded = gateway.reloader().reload(resized.clone()).unwrap();
+    assert_eq!(reloaded.needs_restart, ["listeners.udp.workers"]);
+    // Elsewhere its sockets are new ones.
+    resized.listeners[0].bind = free_address().into();
+    resized.listeners[0].udp.workers = Some(2.try_into().unwrap());
+    let reloaded = gateway.reloader().reload(resized).unwrap();
+    assert_eq!(reloaded.needs_restart, [""; 0]);
+}
+
+#[tokio::test]
 async fn changed_certificates_are_taken_and_bad_ones_are_not() {
     for carrier in [Carrier::Tls, Carrier::Wss, Carrier::Dtls] {
         let handler = TestHandler::start();

@@ -144,47 +144,56 @@ impl Listeners {
             security,
         } = prepared;
         let tuning = tuning(config, &listener, self.shared.adapter);
+        let policy = policy(&config.handler);
         let Some(old) = old else {
             let sockets = sockets.expect("a listener that is new has been bound");
-            let tuning = (tuning, policy(&config.handler));
-            return self.begin(served, listener, sockets, security, tuning);
+            return self.begin(served, listener, sockets, security, (tuning, policy));
         };
         old.level.configure(&listener.limits);
         let transport = old.listener.config().transport;
-        if transport != listener.transport {
-            // Open connections keep what they began with.
-            let sockets = sockets.unwrap_or_else(|| old.sockets.anew());
-            old.stop.cancel();
-            let name = listener.name.to_string();
-            if transport.is_datagram() {
-                old.listener.end();
-                self.close_all(|handle| handle.listener() == name);
-            }
-            let tuning = (tuning, policy(&config.handler));
-            return self.begin(served, listener, sockets, security, tuning);
+        if transport == listener.transport {
+            return self.retune(served, old, listener, sockets, security, tuning);
         }
+        // Open connections keep what they began with.
+        let sockets = sockets.unwrap_or_else(|| old.sockets.anew());
+        old.stop.cancel();
+        if transport.is_datagram() {
+            old.listener.end();
+            self.close_all(|handle| handle.listener() == old.listener.name());
+        }
+        self.begin(served, listener, sockets, security, (tuning, policy))
+    }
+
+    /// A listener that goes on with the same transport.
+    fn retune(
+        &self,
+        served: &Served,
+        old: Entry,
+        config: config::Listener,
+        sockets: Option<Sockets>,
+        security: Option<Security>,
+        tuning: Tuning,
+    ) -> Entry {
         old.listener.settings().tuning.store(Arc::new(tuning));
         if let Some(security) = security {
             old.listener.secure(security);
         }
-        old.sockets.adjust(&listener);
-        let bind = listener.bind;
-        let name = listener.name.to_string();
-        old.listener.configure(listener);
+        let (bind, transport) = (config.bind, config.transport);
+        old.sockets.adjust(&config);
+        old.listener.configure(config);
         let Some(sockets) = sockets else {
             return Entry { bind, ..old };
         };
         old.stop.cancel();
         if transport.is_datagram() {
             // They are known by the socket that is gone.
-            self.close_all(|handle| handle.listener() == name);
+            self.close_all(|handle| handle.listener() == old.listener.name());
         }
         let entry = Entry {
             bind,
             sockets,
             stop: self.stop.child_token(),
-            listener: old.listener,
-            level: old.level,
+            ..old
         };
         self.serve(served, &entry);
         entry
@@ -220,6 +229,8 @@ impl Listeners {
             tuning: ArcSwap::from_pointee(tuning),
         };
         let bind = config.bind;
+        // They may have been another listener's.
+        sockets.adjust(&config);
         let security = security.unwrap_or(Security::None);
         let connections = shared.connections.clone();
         let listener = Listener::new(config, security, Arc::new(settings), connections);

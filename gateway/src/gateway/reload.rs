@@ -93,17 +93,15 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
     ];
     let changed = differs.iter().filter(|(_, differs)| *differs);
     let mut changed: Vec<_> = changed.map(|(name, _)| *name).collect();
-    let workers = |config: &Config, name: &str| {
-        let listener = config
-            .listeners
-            .iter()
-            .find(|each| each.name.as_str() == name);
-        listener.map(|listener| (listener.transport.is_datagram(), listener.udp.workers))
-    };
     let resized = new.listeners.iter().any(|listener| {
-        let name = listener.name.as_str();
-        let before = workers(old, name);
-        before.is_some() && before != workers(new, name) && listener.transport.is_datagram()
+        let before = old.listeners.iter().find(|each| each.name == listener.name);
+        // Elsewhere, or with another kind of transport, its sockets are new ones.
+        before.is_some_and(|before| {
+            before.bind == listener.bind
+                && before.transport.is_datagram()
+                && listener.transport.is_datagram()
+                && before.udp.workers != listener.udp.workers
+        })
     });
     if resized {
         changed.push("listeners.udp.workers");

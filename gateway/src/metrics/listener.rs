@@ -83,6 +83,12 @@ impl Words {
     fn add(&self, word: &'static str) {
         *self.0.lock().entry(word).or_default() += 1;
     }
+
+    fn each(&self, show: Show<'_>) {
+        for (word, count) in &*self.0.lock() {
+            show(*count, Some(word));
+        }
+    }
 }
 
 impl ListenerMetrics {
@@ -138,12 +144,81 @@ impl Drop for Open {
     }
 }
 
+/// Shows a count, by its reason where it has one.
+type Show<'a> = &'a mut dyn FnMut(u64, Option<&'static str>);
+
+/// A counter: its name, what it counts, and its counts.
+type Counter = (&'static str, &'static str, fn(&ListenerMetrics, Show<'_>));
+
+const COUNTERS: [Counter; 8] = [
+    (
+        "exproto_connections_accepted",
+        "Devices that were let in.",
+        |counts, show| show(counts.accepted.load(Relaxed), None),
+    ),
+    (
+        "exproto_received_bytes",
+        "Bytes read from devices.",
+        |counts, show| show(counts.received.load(Relaxed), None),
+    ),
+    (
+        "exproto_sent_bytes",
+        "Bytes that sockets took for devices.",
+        |counts, show| show(counts.sent.load(Relaxed), None),
+    ),
+    (
+        "exproto_bad_frames",
+        "What devices sent that is no frame of the listener's framing.",
+        |counts, show| show(counts.bad_frames.load(Relaxed), None),
+    ),
+    (
+        "exproto_dtls_hellos_answered",
+        "DTLS hellos that were answered with a cookie, and forgotten.",
+        |counts, show| show(counts.hellos.load(Relaxed), None),
+    ),
+    (
+        "exproto_connections_refused",
+        "Devices that were turned away, by the limit or rule that they met.",
+        |counts, show| counts.refused.each(show),
+    ),
+    (
+        "exproto_handshakes_failed",
+        "Devices that did not get through PROXY protocol, TLS, DTLS or WebSocket, by reason.",
+        |counts, show| counts.failed_handshakes.each(show),
+    ),
+    (
+        "exproto_datagrams_dropped",
+        "Datagrams from and to devices that were thrown away, by reason.",
+        |counts, show| {
+            for why in Dropped::ALL {
+                let count = counts.dropped[why as usize].load(Relaxed);
+                if count > 0 {
+                    show(count, Some(why.as_str()));
+                }
+            }
+        },
+    ),
+];
+
 impl Metrics {
     /// Shows what is counted for a listener. One listener's name must come here once.
     pub fn observe_listener(&self, name: &str, counts: &Arc<ListenerMetrics>) {
         let listener = KeyValue::new("listener", name.to_owned());
-        self.observe_totals(&listener, counts);
-        self.observe_reasons(&listener, counts);
+        for (name, what, each) in COUNTERS {
+            let (counts, listener) = (counts.clone(), listener.clone());
+            let _ = self
+                .meter()
+                .u64_observable_counter(name)
+                .with_description(what)
+                .with_callback(move |counter| {
+                    each(&counts, &mut |count, reason| {
+                        let reason = reason.map(|reason| KeyValue::new("reason", reason));
+                        let labels: Vec<_> = [listener.clone()].into_iter().chain(reason).collect();
+                        counter.observe(count, &labels);
+                    });
+                })
+                .build();
+        }
         let counts = counts.clone();
         let _ = self
             .meter()
@@ -153,98 +228,6 @@ impl Metrics {
             )
             .with_callback(move |gauge| {
                 gauge.observe(counts.open.load(Relaxed), std::slice::from_ref(&listener));
-            })
-            .build();
-    }
-
-    fn observe_totals(&self, listener: &KeyValue, counts: &Arc<ListenerMetrics>) {
-        type Total = fn(&ListenerMetrics) -> &AtomicU64;
-        let totals: [(&'static str, &'static str, Total); 5] = [
-            (
-                "exproto_connections_accepted",
-                "Devices that were let in.",
-                |counts| &counts.accepted,
-            ),
-            (
-                "exproto_received_bytes",
-                "Bytes read from devices.",
-                |counts| &counts.received,
-            ),
-            (
-                "exproto_sent_bytes",
-                "Bytes that sockets took for devices.",
-                |counts| &counts.sent,
-            ),
-            (
-                "exproto_bad_frames",
-                "What devices sent that is no frame of the listener's framing.",
-                |counts| &counts.bad_frames,
-            ),
-            (
-                "exproto_dtls_hellos_answered",
-                "DTLS hellos that were answered with a cookie, and forgotten.",
-                |counts| &counts.hellos,
-            ),
-        ];
-        for (name, what, total) in totals {
-            let (counts, listener) = (counts.clone(), listener.clone());
-            let _ = self
-                .meter()
-                .u64_observable_counter(name)
-                .with_description(what)
-                .with_callback(move |counter| {
-                    counter.observe(
-                        total(&counts).load(Relaxed),
-                        std::slice::from_ref(&listener),
-                    );
-                })
-                .build();
-        }
-    }
-
-    fn observe_reasons(&self, listener: &KeyValue, counts: &Arc<ListenerMetrics>) {
-        type Reasons = fn(&ListenerMetrics) -> &Words;
-        let reasons: [(&'static str, &'static str, Reasons); 2] = [
-            (
-                "exproto_connections_refused",
-                "Devices that were turned away, by the limit or rule that they met.",
-                |counts| &counts.refused,
-            ),
-            (
-                "exproto_handshakes_failed",
-                "Devices that did not get through PROXY protocol, TLS, DTLS or WebSocket, by reason.",
-                |counts| &counts.failed_handshakes,
-            ),
-        ];
-        for (name, what, words) in reasons {
-            let (counts, listener) = (counts.clone(), listener.clone());
-            let _ = self
-                .meter()
-                .u64_observable_counter(name)
-                .with_description(what)
-                .with_callback(move |counter| {
-                    for (word, count) in &*words(&counts).0.lock() {
-                        counter
-                            .observe(*count, &[listener.clone(), KeyValue::new("reason", *word)]);
-                    }
-                })
-                .build();
-        }
-        let (counts, listener) = (counts.clone(), listener.clone());
-        let _ = self
-            .meter()
-            .u64_observable_counter("exproto_datagrams_dropped")
-            .with_description("Datagrams from and to devices that were thrown away, by reason.")
-            .with_callback(move |counter| {
-                for why in Dropped::ALL {
-                    let count = counts.dropped[why as usize].load(Relaxed);
-                    if count > 0 {
-                        counter.observe(
-                            count,
-                            &[listener.clone(), KeyValue::new("reason", why.as_str())],
-                        );
-                    }
-                }
             })
             .build();
     }
