@@ -9,7 +9,7 @@ use std::{io, net::Ipv4Addr, sync::Arc, time::Duration};
 use config::Listener;
 use dimpl13::{Config, DtlsCertificate};
 use rustix::net::{RecvFlags, recv};
-use socket2::{Domain, Socket, Type};
+use socket2::{Domain, SockRef, Socket, Type};
 use tokio::{
     net::UdpSocket,
     sync::{OwnedSemaphorePermit, Semaphore},
@@ -25,8 +25,11 @@ pub const LARGEST: usize = 4096;
 pub const RECORD: usize = 16 * 1024;
 /// What a record of a device has besides its message, at most: header, kind, and the tag of its cipher.
 const OVERHEAD: u16 = 64;
-/// Messages that wait between the library and the connection, in each direction.
-const MESSAGES: usize = 64;
+/// Messages that wait between the library and the connection, in each direction. Beyond it the library keeps those of
+/// the device until it is woken by something else: more than datagrams of 16 records each bring at once.
+const MESSAGES: usize = 1024;
+/// For datagrams on loopback, in bytes; the system may give less.
+const BUFFER: usize = 1024 * 1024;
 /// Datagrams of one flight.
 const FLIGHT: usize = 64;
 /// The library gives up after that; `handshake_timeout` is looked after elsewhere.
@@ -143,7 +146,13 @@ impl Tunnel {
         theirs.connect(&ours.local_addr()?.into())?;
         let theirs = UdpSocket::from_std(theirs.into())?;
         ours.connect(theirs.local_addr()?).await?;
-        Ok((Self(ours), theirs))
+        for end in [SockRef::from(&ours), SockRef::from(&theirs)] {
+            end.set_recv_buffer_size(BUFFER)?;
+        }
+        let tunnel = Self(ours);
+        // What others on this machine sent before the two were connected.
+        while tunnel.try_take(&mut [0; 1]).is_ok() {}
+        Ok((tunnel, theirs))
     }
 
     /// The socket, to hand over what came from the device.

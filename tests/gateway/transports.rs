@@ -39,6 +39,7 @@ on_every_transport! {{
     bytes_go_both_ways
     the_handler_learns_both_ends
     messages_keep_their_boundaries_and_streams_their_order
+    an_empty_send_harms_nothing
     a_goodbye_has_its_reason
     silence_ends_the_connection
     the_keepalive_counts_bytes
@@ -150,6 +151,16 @@ async fn messages_keep_their_boundaries_and_streams_their_order(carrier: Carrier
         let all = messages.concat();
         assert_eq!(device.read(all.len()).await, all);
     }
+}
+
+async fn an_empty_send_harms_nothing(carrier: Carrier) {
+    let setting = Setting::new(carrier, |_| {}).await;
+    let (mut device, mut calls) = setting.known().await;
+    ok(&calls.send("").await);
+    ok(&calls.send("after").await);
+    assert_eq!(device.read(5).await, b"after");
+    device.send("still here").await;
+    assert_eq!(setting.handler.received(10).await, b"still here");
 }
 
 async fn a_goodbye_has_its_reason(carrier: Carrier) {

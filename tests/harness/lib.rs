@@ -4,8 +4,10 @@
 //! waits for has a deadline, which only a failure meets.
 
 use std::{
+    collections::BTreeSet,
     future::Future,
     net::{SocketAddr, TcpListener},
+    sync::Mutex,
     time::Duration,
 };
 
@@ -39,14 +41,21 @@ pub use process::Process;
 /// Far longer than anything takes, also on a loaded machine.
 pub const DEADLINE: Duration = Duration::from_secs(30);
 
-/// A port of this machine that is free now. Others do not take it in the meantime, as the kernel hands ports out in turn.
+/// A port of this machine that is free now, and that no other test of this process is given. (Somebody else may take it
+/// in the meantime, which is as likely as the same number twice in some 28,000.)
 ///
 /// # Panics
 /// When there is none.
 #[must_use]
 pub fn free_address() -> SocketAddr {
-    let socket = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    socket.local_addr().expect("a bound socket")
+    static GIVEN: Mutex<BTreeSet<SocketAddr>> = Mutex::new(BTreeSet::new());
+    loop {
+        let socket = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = socket.local_addr().expect("a bound socket");
+        if GIVEN.lock().expect("nobody panics with it").insert(address) {
+            return address;
+        }
+    }
 }
 
 /// Waits for `future`; what never comes fails the test.

@@ -9,8 +9,11 @@ use openssl::{
 };
 
 use super::{
-    Context, DatagramSecurity, Hello, Progress, SessionError, pipe::Pipe, protection::Protection,
-    record, session::Refusal,
+    Context, DatagramSecurity, Hello, Progress, SessionError,
+    pipe::Pipe,
+    protection::{Protection, Window},
+    record,
+    session::Refusal,
 };
 use crate::{native, transport::Details};
 
@@ -35,8 +38,10 @@ pub(super) struct Conversation {
     shortest: usize,
     /// A message has overtaken the end of the handshake.
     overtaken: bool,
-    /// The number of the record by which the device has shown that the handshake is done for it as well.
-    heard: Option<u64>,
+    /// The records whose messages were handed out. `None` once it is not known which these were.
+    heard: Option<Window>,
+    /// The device has shown that the handshake is done for it as well.
+    spoke: bool,
 }
 
 enum Phase {
@@ -54,19 +59,20 @@ impl Conversation {
     pub(super) fn accept(context: &Context, hello: &Hello<'_>, mtu: u32) -> Result<Self, Refusal> {
         let refuse = |error: SessionError, outgoing| Refusal { error, outgoing };
         let stream = Self::open(context, mtu)
-            .map_err(|error| refuse(SessionError::Other(error.to_string()), Vec::new()))?;
+            .map_err(|error| refuse(SessionError::NotSetUp(error.to_string()), Vec::new()))?;
         let mut session = Self {
             stream,
             phase: Phase::Handshake,
             max_plain: hello.max_fragment().unwrap_or(RECORD),
             shortest: SHORTEST,
             overtaken: false,
-            heard: None,
+            heard: Some(Window::default()),
+            spoke: false,
         };
         let first = hello.message();
         let mut fed = Ok(Progress::Handshaking);
         for number in 0..first {
-            fed = fed.and_then(|_| session.feed(hello.without_cookie(number), 1, &mut |_| ()));
+            fed = fed.and_then(|_| session.feed(&hello.without_cookie(number), 1, &mut |_| ()));
         }
         let pipe = session.stream.get_mut();
         if fed.is_ok() {
@@ -76,7 +82,7 @@ impl Conversation {
         let sequence = hello.sequence().max(first.into());
         // The device has seen our answers to its first hellos under numbers up to its own.
         pipe.shift = sequence - u64::from(first);
-        let fed = fed.and_then(|_| session.feed(hello.renumbered(sequence), 1, &mut |_| ()));
+        let fed = fed.and_then(|_| session.feed(&hello.renumbered(sequence), 1, &mut |_| ()));
         match fed {
             Ok(_) => Ok(session),
             Err(error) => Err(refuse(
@@ -87,14 +93,34 @@ impl Conversation {
     }
 
     /// What goes on without OpenSSL from here on, and the datagrams that still have to leave. `None` for as long as the
-    /// device may need the last flight of the handshake again, and where the cipher is not known there.
+    /// device may need the last flight of the handshake again, where it is not known which records have come, and where
+    /// the cipher is not known there.
     pub(super) fn hand_over(&mut self) -> Option<(Protection, VecDeque<Vec<u8>>)> {
-        // Asked once for each message: what cannot be had now may not be had later either.
-        let heard = self.heard.take()?;
+        let window = self.heard.filter(|_| self.spoke)?;
+        // Asked once for each datagram.
+        self.spoke = false;
         let pipe = self.stream.get_ref();
-        let protection = Protection::take_over(self.stream.ssl(), pipe.sent, heard)?;
+        let protection = Protection::take_over(self.stream.ssl(), pipe.sent, window)?;
         let outgoing = std::mem::take(&mut self.stream.get_mut().outgoing);
         Some((protection, outgoing))
+    }
+
+    /// So many messages have come out of a datagram with these records: a copy of it must not bring them once more.
+    fn note(&mut self, records: &[u8], messages: usize) {
+        if messages == 0 {
+            return;
+        }
+        let mut window = self.heard.filter(|_| !self.overtaken);
+        let mut numbers = 0;
+        for record in record::all(records) {
+            numbers += 1;
+            match &mut window {
+                Some(window) if record.kind == 23 => window.mark(record.number),
+                _ => window = None,
+            }
+        }
+        self.heard = window.filter(|_| numbers == messages);
+        self.spoke = true;
     }
 
     fn open(context: &Context, mtu: u32) -> Result<SslStream<Pipe>, ErrorStack> {
@@ -106,11 +132,11 @@ impl Conversation {
     /// Records reach OpenSSL: so many of them, in one datagram.
     fn feed(
         &mut self,
-        records: Vec<u8>,
+        records: &[u8],
         count: usize,
         plain: &mut dyn FnMut(&[u8]),
     ) -> Result<Progress, SessionError> {
-        self.stream.get_mut().incoming = Some(records);
+        self.stream.get_mut().incoming = Some(records.to_vec());
         // OpenSSL takes errors that another call left behind on this thread for its own.
         forget_errors();
         let progress = match self.phase {
@@ -198,16 +224,14 @@ impl DatagramSecurity for Conversation {
         if count == 0 {
             return Ok(nothing);
         }
-        let number = record::Record::parse(&records).map(|record| record.number);
-        self.overtaken |= record::all(&records).any(|record| record.epoch > 0 && record.kind == 23);
+        self.overtaken |= nothing == Progress::Handshaking
+            && record::all(&records).any(|record| record.epoch > 0 && record.kind == 23);
         let mut messages = 0;
-        let progress = self.feed(records, count, &mut |bytes| {
+        let progress = self.feed(&records, count, &mut |bytes| {
             messages += 1;
             plain(bytes);
         })?;
-        if nothing == Progress::Ignored && count == 1 && messages == 1 {
-            self.heard = number;
-        }
+        self.note(&records, messages);
         Ok(progress)
     }
 

@@ -16,7 +16,7 @@ const VERSIONS: [i32; 7] = [166, 191, 252, 258, 266, 267, 396];
 /// An alert of the device, plus its number.
 const ALERTS: i32 = 1000;
 
-/// Why a session ended, or never began. All of them are the device's doing.
+/// Why a session ended, or never began.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SessionError {
     /// What came is no DTLS.
@@ -40,6 +40,12 @@ pub enum SessionError {
     /// The session is over: it was closed here, or by the device, with an alert where there is a text.
     #[error("the session is closed{0}")]
     Closed(String),
+    /// The device has begun a new session.
+    #[error("the device has begun a new session")]
+    Superseded,
+    /// OpenSSL has no session for us.
+    #[error("OpenSSL cannot set up a session: {0}")]
+    NotSetUp(String),
     /// A message is longer than a record.
     #[error("a message of {size} bytes does not fit into a record of {limit}: send less at once")]
     TooLong {
@@ -67,8 +73,10 @@ impl SessionError {
             Self::UnknownPsk => "unknown_psk",
             Self::Version => "version",
             Self::Timeout => "timeout",
-            Self::Closed(_) => "closed",
-            Self::TooLong { .. } | Self::NotEstablished | Self::Other(_) => "other",
+            Self::Closed(_) | Self::Superseded => "closed",
+            Self::TooLong { .. } | Self::NotEstablished | Self::NotSetUp(_) | Self::Other(_) => {
+                "other"
+            }
         }
     }
 

@@ -9,7 +9,10 @@ use openssl::{
 };
 use ring::hmac;
 
-use super::record::{self, Record};
+use super::{
+    pipe::Sent,
+    record::{self, Record},
+};
 use crate::tls::psk::wipe;
 
 /// What comes after the only handshake of a session.
@@ -53,8 +56,8 @@ pub(super) struct Protection {
     suite: Suite,
     seal: Keys,
     open: Keys,
-    /// The number of the next record to the device.
-    next: u64,
+    /// What records to the device have used up.
+    sent: Sent,
     window: Window,
 }
 
@@ -185,17 +188,17 @@ impl Keys {
 }
 
 impl Protection {
-    /// The protection of a session whose handshake is done: `sent` is the number of our next record, `heard` that of
-    /// the device's highest. `None` if the cipher has none of this kind.
-    pub(super) fn take_over(ssl: &SslRef, sent: u64, heard: u64) -> Option<Self> {
+    /// The protection of a session whose handshake is done: `sent` is what our records have used up, `window` has the
+    /// device's. `None` if the cipher has none of this kind.
+    pub(super) fn take_over(ssl: &SslRef, sent: Sent, window: Window) -> Option<Self> {
         let suite = Suite::named(ssl.current_cipher()?.standard_name()?)?;
         let (mut master, mut randoms) = ([0; 48], [0; 64]);
-        if ssl.session()?.master_key(&mut master) != master.len() {
-            return None;
-        }
         // The server's comes first here.
         let (server, client) = randoms.split_at_mut(32);
         if ssl.server_random(server) != 32 || ssl.client_random(client) != 32 {
+            return None;
+        }
+        if ssl.session()?.master_key(&mut master) != master.len() {
             return None;
         }
         let (key, salt) = (suite.cipher.key_length(), suite.salt);
@@ -222,19 +225,25 @@ impl Protection {
                 key: open,
                 salt: open_salt,
             },
-            next: sent,
-            window: Window::after(heard),
+            sent,
+            window,
         })
     }
 
     /// One record, which is a datagram. `None` once all numbers are used up, after 2^48 records.
     pub(super) fn seal(&mut self, kind: Kind, plain: &[u8]) -> Option<Vec<u8>> {
-        if self.next > record::LAST {
+        if self.sent.next > record::LAST {
             return None;
         }
-        let number = number(self.next);
-        self.next += 1;
-        let explicit = &number[..self.suite.explicit()];
+        let number = number(self.sent.next);
+        self.sent.next += 1;
+        // Each is used once: it goes on where OpenSSL's end.
+        self.sent.nonce = self.sent.nonce.wrapping_add(1);
+        let shown = self.sent.nonce.to_be_bytes();
+        let (explicit, nonce) = match self.suite.explicit() {
+            0 => (&shown[..0], self.seal.nonce(number)),
+            length => (&shown[..length], self.seal.nonce(shown)),
+        };
         let length = explicit.len() + plain.len() + self.suite.tag;
         let mut datagram = Vec::with_capacity(record::HEADER + length);
         datagram.extend([kind.byte(), 0xfe, 0xfd]);
@@ -245,7 +254,6 @@ impl Protection {
         let start = datagram.len();
         datagram.resize(start + plain.len() + self.suite.tag, 0);
         let additional = additional(kind, number, plain.len());
-        let nonce = self.seal.nonce(number);
         let with = (&*self.seal.key, &nonce[..]);
         let into = &mut datagram[start..];
         let sealed = self.suite.encrypt(with, &additional, plain, into);
@@ -318,21 +326,14 @@ fn expand(hash: hmac::Algorithm, secret: &[u8], randoms: &[u8], into: &mut [u8])
 }
 
 /// Which numbers have come (RFC 6347, section 4.1.2.6).
-struct Window {
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Window {
     highest: u64,
     /// Bit 0 stands for `highest`, bit n for n before it.
     seen: u64,
 }
 
 impl Window {
-    /// Nothing up to that number is taken any more.
-    fn after(highest: u64) -> Self {
-        Self {
-            highest,
-            seen: u64::MAX,
-        }
-    }
-
     fn is_new(&self, number: u64) -> bool {
         match self.highest.checked_sub(number) {
             None => true,
@@ -340,9 +341,13 @@ impl Window {
         }
     }
 
-    fn mark(&mut self, number: u64) {
+    pub(super) fn mark(&mut self, number: u64) {
         if let Some(age) = self.highest.checked_sub(number) {
-            self.seen |= 1 << age;
+            // One that is older than the window is not new anyway.
+            self.seen |= u32::try_from(age)
+                .ok()
+                .and_then(|age| 1_u64.checked_shl(age))
+                .unwrap_or(0);
             return;
         }
         let ahead = u32::try_from(number - self.highest).ok();
@@ -358,15 +363,16 @@ mod tests {
 
     #[test]
     fn a_window_takes_each_number_once_and_old_ones_never() {
-        let mut window = Window::after(10);
-        assert!(!window.is_new(10) && !window.is_new(0));
-        for number in [12, 11, 20, 74] {
+        let mut window = Window::default();
+        assert!(window.is_new(0) && window.is_new(10));
+        for number in [10, 12, 11, 9, 20, 74] {
             assert!(window.is_new(number), "{number}");
             window.mark(number);
             assert!(!window.is_new(number), "{number}");
         }
-        assert!(window.is_new(13) && !window.is_new(12) && !window.is_new(11));
+        assert!(window.is_new(13) && !window.is_new(12) && !window.is_new(11) && !window.is_new(9));
         window.mark(1000);
+        window.mark(3);
         assert!(!window.is_new(74) && !window.is_new(1000 - 64) && window.is_new(1000 - 63));
         window.mark(u64::MAX >> 16);
         assert!(!window.is_new(1000));

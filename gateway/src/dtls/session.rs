@@ -147,7 +147,12 @@ impl DatagramSecurity for Established {
                     let by = format!(" by the device: alert {description}");
                     return Err(SessionError::Closed(by));
                 }
-                // Warnings, and handshakes that nobody here takes part in.
+                // A hello, for a handshake within the session: there is none (RFC 5246, section 7.2.2).
+                (Kind::Other(22), [1, ..]) => {
+                    self.outgoing
+                        .extend(protection.seal(Kind::Alert, &[1, 100]));
+                }
+                // Warnings, and late copies of the handshake that is over.
                 _ => {}
             }
         }

@@ -1,7 +1,7 @@
 //! DTLS over a UDP listener: hellos are answered with a cookie and forgotten; a device that brings the cookie back
 //! gets a session, and once its handshake is done a connection.
 
-use std::{fmt::Display, future::poll_fn, io, net::SocketAddr, time::Instant};
+use std::{fmt::Display, future::poll_fn, net::SocketAddr, time::Instant};
 
 use tokio::time::timeout;
 
@@ -13,7 +13,7 @@ use crate::{
     transport::{
         Batch, ConnInfo, Details, Socket, Transport,
         dtls::DtlsSocket,
-        udp::{Ends, Peer, PeerSocket, Place},
+        udp::{Ends, Peer, PeerSocket, Place, Superseded},
     },
 };
 
@@ -41,8 +41,7 @@ pub(super) fn belongs_to(peer: Option<&Peer>, datagram: &[u8]) -> bool {
     if !dtls::hello::looks_like_hello(datagram) {
         return true;
     }
-    let same = |hello: Hello<'_>| peer.hello().is_none_or(|own| *own == hello.random());
-    Hello::parse(datagram).is_none_or(same)
+    Hello::parse(datagram).is_none_or(|hello| peer.knows(&hello.random()))
 }
 
 impl Worker {
@@ -73,13 +72,15 @@ impl Worker {
     ) {
         // The device has shown that it is there: what it had before is over (RFC 6347, section 4.2.8), and takes no place
         // from it.
+        let mut hellos = vec![hello.random()];
         if let Some(before) = self.peers.get(&ends) {
+            hellos.extend(before.hello());
             before.supersede();
         }
         let Some((info, admitted)) = self.admit(ends, Transport::Dtls) else {
             return;
         };
-        let peer = self.enlist(ends, Some(hello.random()), admitted);
+        let peer = self.enlist(ends, hellos, admitted);
         let limit = self.listener.settings().tuning().limits.inbound_limit;
         peer.deliver(datagram, limit.bytes(), now);
         let max_message = self.listener.config().udp.max_datagram.bytes();
@@ -112,7 +113,9 @@ impl Worker {
                 Some(Ok(Err(Failed::Device { reason, detail }))) => {
                     failed(&listener, info.device, reason, &detail);
                 }
-                #[cfg(feature = "dtls13")]
+                Some(Ok(Err(Failed::Superseded))) => {
+                    listener.failed_unproven(info.device, "closed", &Superseded);
+                }
                 Some(Ok(Err(Failed::Gateway(detail)))) => {
                     listener.settings().counts.handshake_failed("other");
                     tracing::error!(listener = listener.name(), detail, "cannot serve a device");
@@ -141,8 +144,9 @@ pub(super) enum Failed {
         reason: &'static str,
         detail: String,
     },
+    /// It has begun anew.
+    Superseded,
     /// It is ours.
-    #[cfg(feature = "dtls13")]
     Gateway(String),
 }
 
@@ -153,12 +157,16 @@ async fn handshake(
     mut peer: PeerSocket,
     max_message: usize,
 ) -> Result<Shaken, Failed> {
-    let failed = |error: &SessionError| Failed::Device {
-        reason: error.reason(),
-        detail: error.to_string(),
+    let failed = |error: &SessionError| match error {
+        SessionError::Superseded => Failed::Superseded,
+        SessionError::NotSetUp(_) => Failed::Gateway(error.to_string()),
+        error => Failed::Device {
+            reason: error.reason(),
+            detail: error.to_string(),
+        },
     };
-    let gone = |error: io::Error| failed(&SessionError::Closed(error.to_string()));
-    let datagram = poll_fn(|cx| peer.poll_datagram(cx)).await.map_err(gone)?;
+    let datagram = poll_fn(|cx| peer.poll_datagram(cx)).await;
+    let datagram = datagram.map_err(|_| Failed::Superseded)?;
     let hello = Hello::parse(&datagram).ok_or_else(|| failed(&SessionError::NotDtls))?;
     let session = match Session::accept(&context, &hello, mtu) {
         Ok(session) => session,

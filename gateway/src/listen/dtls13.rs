@@ -44,8 +44,8 @@ impl Worker {
             return;
         };
         // That of a hello in fragments is not known yet.
-        let random = Hello::parse(datagram).map(|hello| hello.random());
-        let peer = self.enlist(ends, random, admitted);
+        let hello = Hello::parse(datagram).map(|hello| hello.random());
+        let peer = self.enlist(ends, hello.into_iter().collect(), admitted);
         let place = peer.place();
         let limit = settings.tuning().limits.inbound_limit;
         peer.deliver(datagram, limit.bytes(), now);

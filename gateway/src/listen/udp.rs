@@ -137,7 +137,7 @@ impl Worker {
         let Some((info, admitted)) = self.admit(ends, Transport::Udp) else {
             return;
         };
-        let socket = self.enlist(ends, None, admitted);
+        let socket = self.enlist(ends, Vec::new(), admitted);
         socket.deliver(datagram, limit, now);
         let place = socket.place();
         self.listener.open(Box::new(socket), info, place);
@@ -155,17 +155,17 @@ impl Worker {
         }
     }
 
-    /// Puts a device that was let in into the table, in the place of any session that it has. `hello` is the random of
-    /// its DTLS hello.
+    /// Puts a device that was let in into the table, in the place of any session that it has. `hellos` as
+    /// [`Peer::new`] has them.
     pub(super) fn enlist(
         &self,
         ends: Ends,
-        hello: Option<[u8; 32]>,
+        hellos: Vec<[u8; 32]>,
         admitted: Admitted,
     ) -> PeerSocket {
         let settings = self.listener.settings();
         let flow = Flow::new(&settings.gate);
-        let peer = Peer::new(ends, self.port.clone(), flow, hello, admitted);
+        let peer = Peer::new(ends, self.port.clone(), flow, hellos, admitted);
         self.peers.insert(&peer);
         PeerSocket::new(peer, self.peers.clone(), settings.counts.clone())
     }

@@ -32,6 +32,8 @@ pub struct DtlsSocket {
     /// The most bytes of a message that is taken.
     max_message: usize,
     ended: bool,
+    /// What ended it, once what came before is taken.
+    failed: Option<SessionError>,
 }
 
 impl DtlsSocket {
@@ -46,6 +48,7 @@ impl DtlsSocket {
             retransmission: None,
             max_message,
             ended: false,
+            failed: None,
         }
     }
 
@@ -60,7 +63,7 @@ impl DtlsSocket {
         loop {
             let drained = self.poll_drain(cx);
             if let Poll::Ready(datagram) = self.peer.poll_datagram(cx) {
-                let datagram = datagram.map_err(|error| SessionError::Closed(error.to_string()))?;
+                let datagram = datagram.map_err(|_| SessionError::Superseded)?;
                 match self.take(&datagram)? {
                     Progress::Handshaking | Progress::Ignored => continue,
                     Progress::Established => {
@@ -149,14 +152,15 @@ impl Socket for DtlsSocket {
             if self.ended {
                 return Poll::Ready(Ok(Received::End));
             }
+            if let Some(error) = self.failed.take() {
+                let error = io::Error::new(io::ErrorKind::InvalidData, error);
+                return Poll::Ready(Err(error));
+            }
             let datagram = ready!(self.peer.poll_datagram(cx))?;
             match self.take(&datagram) {
                 Ok(Progress::Closed) => self.ended = true,
                 Ok(_) => {}
-                Err(error) => {
-                    let error = io::Error::new(io::ErrorKind::InvalidData, error);
-                    return Poll::Ready(Err(error));
-                }
+                Err(error) => self.failed = Some(error),
             }
         }
     }

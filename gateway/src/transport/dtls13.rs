@@ -21,6 +21,9 @@ use crate::{
     metrics::Dropped,
 };
 
+/// So many datagrams are forwarded before the library gets its turn.
+const TURN: usize = 32;
+
 /// What is under way in the library.
 type Work<T> = Pin<Box<dyn Future<Output = Result<T, tokio_dtls::Error>> + Send>>;
 
@@ -128,6 +131,10 @@ impl Socket for Dtls13Socket {
 
     fn poll_send(&mut self, cx: &mut Context<'_>, batch: Batch<'_>) -> Poll<io::Result<usize>> {
         let message = &batch.bytes[..batch.size];
+        if message.is_empty() {
+            // The library would wait for ever for somebody to take it. DTLS 1.2 has no empty messages either.
+            return Poll::Ready(Ok(0));
+        }
         // What is under way already is this same message: nothing else is taken before it.
         let sending = self.sending.get_or_insert_with(|| {
             let (connection, message) = (self.connection.clone(), message.to_vec());
@@ -176,7 +183,7 @@ struct Inward {
 impl Inward {
     /// Forwards what waits; pending, unless another peer has taken the place of this one.
     fn poll_forward(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<std::convert::Infallible>> {
-        loop {
+        for _ in 0..TURN {
             let datagram = match self.waiting.take() {
                 Some(datagram) => datagram,
                 None => ready!(self.peer.poll_datagram(cx))?,
@@ -200,6 +207,9 @@ impl Inward {
                 }
             }
         }
+        // Now it is the library's turn.
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 }
 

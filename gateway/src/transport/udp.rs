@@ -51,8 +51,8 @@ pub struct Peer {
     queue: Mutex<Queue>,
     waker: AtomicWaker,
     flow: Flow,
-    /// The random of the hello that began its DTLS session.
-    hello: Option<Box<[u8; 32]>>,
+    /// The random of the hello that began its DTLS session, and of the one before.
+    hellos: Box<[[u8; 32]]>,
     /// Its place among the connections.
     admitted: Mutex<Option<Admitted>>,
 }
@@ -113,13 +113,13 @@ impl Peers {
 }
 
 impl Peer {
-    /// A peer that nothing has come from yet. `hello` is the random of its DTLS hello.
+    /// A peer that nothing has come from yet. `hellos` are the random of its DTLS hello, and of the one before.
     #[must_use]
     pub fn new(
         ends: Ends,
         port: Arc<Port>,
         flow: Flow,
-        hello: Option<[u8; 32]>,
+        hellos: Vec<[u8; 32]>,
         admitted: Admitted,
     ) -> Arc<Self> {
         Arc::new(Self {
@@ -128,7 +128,7 @@ impl Peer {
             queue: Mutex::default(),
             waker: AtomicWaker::new(),
             flow,
-            hello: hello.map(Box::new),
+            hellos: hellos.into(),
             admitted: Mutex::new(Some(admitted)),
         })
     }
@@ -146,10 +146,17 @@ impl Peer {
         drop(admitted);
     }
 
-    /// The random of the hello that began its DTLS session.
+    /// Whether a hello with this random began its DTLS session, or the one before: then it is a late copy. So is any
+    /// where it is not known which one began it.
+    #[must_use]
+    pub fn knows(&self, hello: &[u8; 32]) -> bool {
+        self.hellos.is_empty() || self.hellos.contains(hello)
+    }
+
+    /// The random of the hello that began its DTLS session, where it is known.
     #[must_use]
     pub fn hello(&self) -> Option<&[u8; 32]> {
-        self.hello.as_deref()
+        self.hellos.first()
     }
 
     /// Hands a datagram over, unless a rate or `limit`, the bytes that may wait, is exceeded.

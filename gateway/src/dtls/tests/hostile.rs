@@ -94,6 +94,72 @@ fn changed_and_repeated_records_are_dropped() {
 }
 
 #[test]
+fn nothing_comes_twice_around_the_hand_over() {
+    let files = Files::new();
+    for ciphers in CIPHERS {
+        // In every order, and with two of them in one datagram.
+        for order in [
+            &[&[0_usize][..], &[1], &[2], &[3]][..],
+            &[&[1], &[0], &[3], &[2]],
+            &[&[2], &[0, 1], &[3]],
+            &[&[1, 2], &[0], &[3]],
+            &[&[3, 3], &[0], &[1, 2]],
+        ] {
+            let mut link = established(&files, ciphers);
+            let words = [&b"zero"[..], b"one", b"two", b"three"];
+            let mut records = Vec::new();
+            for word in words {
+                link.device.send(word);
+                records.push(link.device.take().unwrap());
+            }
+            for numbers in order {
+                let datagram: Vec<_> = numbers.iter().map(|number| &*records[*number]).collect();
+                link.arrive(&datagram.concat());
+            }
+            let mut received = link.received.clone();
+            received.sort();
+            let mut all = words.map(<[u8]>::to_vec).to_vec();
+            all.sort();
+            assert_eq!(received, all, "{ciphers} {order:?}");
+            // Copies of each bring nothing, whoever reads them by now.
+            link.received.clear();
+            for record in &records {
+                link.arrive(record);
+            }
+            assert!(link.received.is_empty(), "{ciphers} {order:?}");
+            works(&mut link);
+        }
+    }
+}
+
+#[test]
+fn the_nonces_of_a_session_are_never_used_twice() {
+    let files = Files::new();
+    for ciphers in &CIPHERS[..3] {
+        let mut link = established(&files, ciphers);
+        let mut seen = std::collections::HashSet::new();
+        let mut numbers = Vec::new();
+        for round in 0..20 {
+            if round == 10 {
+                link.device.send(b"now");
+                link.pump();
+                assert!(!link.session().is_on_openssl());
+            }
+            link.session().send(b"word").unwrap();
+            let datagram = link.session().take_outgoing().unwrap();
+            numbers.push(datagram[5..11].to_vec());
+            // The explicit nonce of GCM and CCM; with ChaCha20 the number is all there is.
+            assert!(seen.insert(datagram[13..21].to_vec()), "{ciphers}");
+            link.device.give(&datagram);
+        }
+        let sorted = numbers.is_sorted();
+        numbers.dedup();
+        assert!(sorted && numbers.len() == 20, "{ciphers} {numbers:?}");
+        assert_eq!(link.device.received.len(), 20);
+    }
+}
+
+#[test]
 fn good_records_are_read_beside_bad_ones() {
     let files = Files::new();
     let mut link = established(&files, CIPHERS[0]);
