@@ -1,6 +1,7 @@
 //! A program that runs beside the test, and is killed with it: what it is told, and what it says.
 
 use std::{
+    fs,
     io::{ErrorKind, Read, Write as _},
     process::{Child, ChildStdin, Command, ExitStatus, Stdio},
     thread,
@@ -103,6 +104,19 @@ impl Process {
         })
         .await;
         status.expect("it has ended")
+    }
+
+    /// Its resident memory, in KiB.
+    ///
+    /// # Panics
+    /// When it has ended.
+    #[must_use]
+    pub fn resident_kib(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()));
+        let status = status.expect("a running child");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let number = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
+        number.expect("VmRSS in KiB")
     }
 
     /// Sends a signal, such as `-HUP`.

@@ -1,6 +1,8 @@
 //! DTLS, as `openssl s_client` speaks it.
 
-use exproto_tests::{Pki, Pod, Process, pki::Files};
+use std::net::Ipv4Addr;
+
+use exproto_tests::{Carrier, Credentials, Pki, Pod, Process, pki::Files};
 use proto::exproto::SocketType;
 
 use super::{SERVER, certificate, checking, echoes, s_client, text};
@@ -217,4 +219,36 @@ async fn a_changed_certificate_is_shown_to_new_devices_and_old_ones_stay() {
     pod.connected().await;
     echoes(&pod, &mut new, "hello").await;
     echoes(&pod, &mut old, "still here").await;
+}
+
+#[tokio::test]
+async fn a_flood_of_hellos_takes_no_memory() {
+    const HELLOS: u64 = 20_000;
+    let pki = Pki::new();
+    let pod = listening(&pki, "").await;
+    let hello = crate::hostile::hello(Carrier::Dtls, &Credentials::default()).await;
+    let flood = async |from: u64, to: u64| {
+        for number in from..to {
+            let [.., high, middle, low] = number.to_be_bytes();
+            let source = Ipv4Addr::new(127, 100 + high, middle, low);
+            crate::hostile::spoof(pod.address(), source, &hello);
+            if number % 100 == 99 {
+                // As fast as they are answered, so that none is lost in the kernel.
+                let answered = "exproto_dtls_hellos_answered_total{listener=\"devices\"}";
+                exproto_tests::until("answers", async || pod.metric(answered).await >= number)
+                    .await;
+            }
+        }
+    };
+    // What the first thousand needs is there from then on.
+    flood(1, 1000).await;
+    let before = pod.process.resident_kib();
+    flood(1000, HELLOS).await;
+    let grown = pod.process.resident_kib().saturating_sub(before);
+    // A session each would take more than a gigabyte.
+    assert!(grown < 2 * 1024, "{grown} KiB for {HELLOS} hellos");
+    // Whoever is there is served as ever.
+    let mut client = client(&pod, &pki, &[]);
+    pod.connected().await;
+    echoes(&pod, &mut client, "hello").await;
 }
