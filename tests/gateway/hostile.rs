@@ -3,13 +3,10 @@
 use std::{
     io::IoSlice,
     net::{Ipv4Addr, SocketAddr, SocketAddrV4},
-    sync::Arc,
     time::Duration,
 };
 
-use exproto_gateway::auth::{Authenticator, Credentials as Claim, Denied, Grant};
 use exproto_tests::{Carrier, Credentials, Device, Event, TestGateway, TestHandler, until, within};
-use futures_util::future::BoxFuture;
 use proto::exproto::ResultCode;
 use socket2::{Domain, SockAddr, Socket, Type};
 use tokio::net::UdpSocket;
@@ -317,87 +314,6 @@ async fn a_datagram_that_is_too_large_is_dropped() {
 }
 
 #[tokio::test]
-async fn an_address_that_fails_too_often_is_banned_for_a_time() {
-    for carrier in [Carrier::Tls, Carrier::Psk, Carrier::Ws, Carrier::Wss] {
-        let handler = TestHandler::start();
-        let (gateway, credentials) = gateway(carrier, &handler, |config| {
-            config.bans.duration = Duration::from_secs(2);
-            config.bans.failure_rate = Some(config::Rate {
-                amount: 3,
-                period: Duration::from_secs(3600),
-            });
-        })
-        .await;
-        let address = gateway.device_address();
-        let banned = series("exproto_connections_refused_total", "banned");
-        let mut tries = 0;
-        while gateway.metric(&banned).await == 0 {
-            let mut device = Device::connect(address).await;
-            let _ = device.try_send(b"? ? ?\r\n\r\n").await;
-            device.closed().await;
-            tries += 1;
-            assert!(tries < 50, "never banned");
-        }
-        assert!(tries > 3, "banned after {tries}");
-        until("the ban to end", async || {
-            carrier
-                .try_connect(address, &credentials, None)
-                .await
-                .is_ok()
-        })
-        .await;
-    }
-}
-
-#[tokio::test]
-async fn a_dtls_device_that_fails_too_often_is_banned() {
-    let handler = TestHandler::start();
-    let (gateway, credentials) = gateway(Carrier::DtlsPsk, &handler, |config| {
-        config.bans.failure_rate = Some(config::Rate {
-            amount: 3,
-            period: Duration::from_secs(3600),
-        });
-    })
-    .await;
-    let address = gateway.device_address();
-    let banned = series("exproto_connections_refused_total", "banned");
-    // It has no shared key, brings its cookie back, and is refused with an alert.
-    let stranger = tokio::spawn(async move {
-        while Carrier::Dtls
-            .try_connect(address, &credentials, None)
-            .await
-            .is_err()
-        {}
-    });
-    gateway.counts(&banned, 1).await;
-    stranger.abort();
-}
-
-#[tokio::test]
-async fn a_ban_in_the_list_ends_when_it_says() {
-    let handler = TestHandler::start();
-    let until_then = std::time::SystemTime::now() + Duration::from_secs(3);
-    let (gateway, credentials) = gateway(Carrier::Tls, &handler, |config| {
-        config.bans.list = vec![config::Ban {
-            who: "127.0.0.0/8".parse().unwrap(),
-            until: Some(config::Until(until_then)),
-            reason: String::new(),
-        }];
-    })
-    .await;
-    let address = gateway.device_address();
-    let refused = Carrier::Tls.try_connect(address, &credentials, None).await;
-    assert!(refused.is_err());
-    until("the ban to end", async || {
-        Carrier::Tls
-            .try_connect(address, &credentials, None)
-            .await
-            .is_ok()
-    })
-    .await;
-}
-
-#[tokio::test]
 async fn a_cookie_and_then_silence_is_ended() {
     let handler = TestHandler::start();
     let (gateway, credentials) = gateway(Carrier::Dtls, &handler, |config| {
@@ -505,33 +421,4 @@ async fn a_device_that_has_restarted_is_not_kept_out_by_itself() {
             }
         }
     }
-}
-
-/// Says no to everybody.
-struct Nobody;
-
-impl Authenticator for Nobody {
-    fn authenticate<'a>(&'a self, _: &'a Claim) -> BoxFuture<'a, Result<Grant, Denied>> {
-        Box::pin(async { Err(Denied("nobody is let in".to_owned())) })
-    }
-}
-
-#[tokio::test]
-async fn whoever_guesses_passwords_is_banned() {
-    let handler = TestHandler::start();
-    let mut config = Carrier::Tcp.config(&[&handler], &Credentials::default());
-    config.bans.failure_rate = Some(config::Rate {
-        amount: 3,
-        period: Duration::from_secs(3600),
-    });
-    let gateway = TestGateway::with_authenticator(config, Arc::new(Nobody)).await;
-    let _device = gateway.device().await;
-    let conn = handler.created().await;
-    let mut calls = Calls::new(&gateway, &conn);
-    for _ in 0..3 {
-        let answer = calls.authenticate("device-7").await;
-        refused(&answer, ResultCode::PermissionDeny, "nobody");
-    }
-    calls.authenticate("device-7").await;
-    assert_eq!(handler.closed().await, "banned");
 }

@@ -13,6 +13,8 @@ mod lifecycle;
 mod bytes;
 /// Devices that mean harm.
 mod hostile;
+/// Who is kept out for a time.
+mod bans;
 /// A new configuration for a gateway that runs.
 mod reload;
 /// What holds on every transport.
