@@ -89,7 +89,8 @@ impl Worker {
         let mut count = 0;
         for (ends, datagram) in datagrams {
             count += 1;
-            if let Err(why) = self.check(ends, datagram, max_datagram) {
+            let local = self.port.local(ends);
+            if let Err(why) = check(ends.device, local, datagram.len(), max_datagram) {
                 counts.dropped(why);
                 continue;
             }
@@ -114,22 +115,6 @@ impl Worker {
             }
         }
         count
-    }
-
-    fn check(&self, ends: Ends, datagram: &[u8], most: usize) -> Result<(), Dropped> {
-        if datagram.len() > most {
-            return Err(Dropped::TooLarge);
-        }
-        if ends.device.port() == 0 {
-            return Err(Dropped::PortZero);
-        }
-        // Forged to look as if it came from here: an echo would talk to itself for ever.
-        let canonical =
-            |address: SocketAddr| SocketAddr::new(address.ip().to_canonical(), address.port());
-        if canonical(ends.device) == canonical(self.port.local(ends)) {
-            return Err(Dropped::OwnAddress);
-        }
-        Ok(())
     }
 
     /// The first datagram of a device: it is a connection from now on, if it is let in.
@@ -168,5 +153,59 @@ impl Worker {
         let peer = Peer::new(ends, self.port.clone(), flow, hellos, admitted);
         self.peers.insert(&peer);
         PeerSocket::new(peer, self.peers.clone(), settings.counts.clone())
+    }
+}
+
+/// Whether a datagram of so many bytes may be anybody's, before it is known whose.
+fn check(device: SocketAddr, local: SocketAddr, length: usize, most: usize) -> Result<(), Dropped> {
+    if length > most {
+        return Err(Dropped::TooLarge);
+    }
+    if device.port() == 0 {
+        return Err(Dropped::PortZero);
+    }
+    // Forged to look as if it came from here: an echo would talk to itself for ever.
+    let canonical =
+        |address: SocketAddr| SocketAddr::new(address.ip().to_canonical(), address.port());
+    if canonical(device) == canonical(local) {
+        return Err(Dropped::OwnAddress);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_a_devices_is_dropped_by_its_reason() {
+        let local = "192.0.2.1:7993";
+        for (device, local, length, outcome) in [
+            ("192.0.2.7:40000", local, 10, Ok(())),
+            ("192.0.2.1:40000", local, 10, Ok(())),
+            ("192.0.2.7:7993", local, 10, Ok(())),
+            ("192.0.2.7:40000", local, 11, Err(Dropped::TooLarge)),
+            ("192.0.2.7:0", local, 1, Err(Dropped::PortZero)),
+            (local, local, 1, Err(Dropped::OwnAddress)),
+            (
+                "[::ffff:192.0.2.1]:7993",
+                local,
+                1,
+                Err(Dropped::OwnAddress),
+            ),
+            (
+                "[2001:db8::1]:1",
+                "[2001:db8::1]:1",
+                1,
+                Err(Dropped::OwnAddress),
+            ),
+        ] {
+            let (device, local) = (device.parse().unwrap(), local.parse().unwrap());
+            assert_eq!(
+                check(device, local, length, 10),
+                outcome,
+                "{device} {local}"
+            );
+        }
     }
 }
