@@ -26,6 +26,7 @@ mod details;
 pub mod websocket;
 
 pub use self::details::{Details, PeerCertificate};
+pub use config::Transport;
 
 /// A device's socket, as its connection drives it: a stream of bytes, or one that keeps the boundaries of messages
 /// (datagrams, WebSocket). One task drives it, and every method that is pending wakes this task.
@@ -76,69 +77,13 @@ pub struct Batch<'a> {
     pub size: usize,
 }
 
-/// The kind of socket.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Transport {
-    /// A TCP socket.
-    Tcp,
-    /// TLS over TCP.
-    Tls,
-    /// WebSocket over TCP.
-    Ws,
-    /// WebSocket over TLS.
-    Wss,
-    /// A UDP peer.
-    Udp,
-    /// A DTLS session.
-    Dtls,
-}
-
-impl Transport {
-    /// The word in `exproto-transport`, in logs and as a metric's label.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Tcp => "tcp",
-            Self::Tls => "tls",
-            Self::Ws => "ws",
-            Self::Wss => "wss",
-            Self::Udp => "udp",
-            Self::Dtls => "dtls",
-        }
-    }
-
-    /// Whether a device's goodbye is one of TLS.
-    #[must_use]
-    pub fn is_secure(self) -> bool {
-        matches!(self, Self::Tls | Self::Wss | Self::Dtls)
-    }
-
-    /// Whether devices send datagrams.
-    #[must_use]
-    pub fn is_datagram(self) -> bool {
-        matches!(self, Self::Udp | Self::Dtls)
-    }
-
-    fn socket_type(self) -> exproto::SocketType {
-        match self {
-            Self::Tcp | Self::Ws => exproto::SocketType::Tcp,
-            Self::Tls | Self::Wss => exproto::SocketType::Ssl,
-            Self::Udp => exproto::SocketType::Udp,
-            Self::Dtls => exproto::SocketType::Dtls,
-        }
-    }
-}
-
-impl From<config::Transport> for Transport {
-    fn from(transport: config::Transport) -> Self {
-        match transport {
-            config::Transport::Tcp => Self::Tcp,
-            config::Transport::Tls => Self::Tls,
-            config::Transport::Ws => Self::Ws,
-            config::Transport::Wss => Self::Wss,
-            config::Transport::Udp => Self::Udp,
-            config::Transport::Dtls => Self::Dtls,
-        }
+/// The contract's word for a kind of socket.
+fn socket_type(transport: Transport) -> exproto::SocketType {
+    match transport {
+        Transport::Tcp | Transport::Ws => exproto::SocketType::Tcp,
+        Transport::Tls | Transport::Wss => exproto::SocketType::Ssl,
+        Transport::Udp => exproto::SocketType::Udp,
+        Transport::Dtls => exproto::SocketType::Dtls,
     }
 }
 
@@ -186,7 +131,7 @@ impl ConnInfo {
             port: port.into(),
         };
         exproto::ConnInfo {
-            socktype: self.transport.socket_type().into(),
+            socktype: socket_type(self.transport).into(),
             peername: Some(address(self.device.ip(), self.device.port())),
             sockname: Some(address(self.local.ip(), self.local.port())),
             peercert: self

@@ -189,13 +189,26 @@ pub enum Transport {
 }
 
 impl Transport {
+    /// The word in configurations, in `exproto-transport` and in logs.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Tcp => "tcp",
+            Self::Tls => "tls",
+            Self::Ws => "ws",
+            Self::Wss => "wss",
+            Self::Udp => "udp",
+            Self::Dtls => "dtls",
+        }
+    }
+
     /// Whether devices send datagrams.
     #[must_use]
     pub fn is_datagram(self) -> bool {
         matches!(self, Self::Udp | Self::Dtls)
     }
 
-    /// Whether a TLS or DTLS handshake comes first.
+    /// Whether a TLS or DTLS handshake comes first, and a device's goodbye is one of TLS.
     #[must_use]
     pub fn is_secure(self) -> bool {
         matches!(self, Self::Tls | Self::Wss | Self::Dtls)

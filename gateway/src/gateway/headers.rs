@@ -5,8 +5,6 @@ use std::{net::SocketAddr, time::Duration};
 use config::Config;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
-use crate::transport::Transport;
-
 /// By how much the deadline that handlers are told is longer than the true one.
 const TOLD_LONGER: Duration = Duration::from_secs(1);
 
@@ -37,7 +35,7 @@ pub(super) fn headers(
         ),
         (
             HeaderName::from_static("exproto-transport"),
-            Transport::from(listener.transport).as_str(),
+            listener.transport.as_str(),
         ),
     ];
     // Room for what each callback adds.

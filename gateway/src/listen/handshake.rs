@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Listener, Security, proxy};
 use crate::{
     admission::{Admitted, Refusal, Unidentified},
-    transport::{ConnInfo, Details, Socket, Transport, stream::Stream, websocket},
+    transport::{ConnInfo, Details, Socket, stream::Stream, websocket},
 };
 
 /// A device that has connected and said nothing yet.
@@ -113,9 +113,8 @@ impl Newcomer {
                 }
             }
         };
-        let transport = Transport::from(config.transport);
         let socket = secure(&listener, &config, socket, &mut details).await?;
-        let mut info = ConnInfo::new(transport, device, local);
+        let mut info = ConnInfo::new(config.transport, device, local);
         info.is_balancer = known.is_none();
         info.details = details;
         Ok(Through {

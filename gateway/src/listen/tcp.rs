@@ -84,7 +84,7 @@ fn admit(
         }
     };
     match place {
-        Place::Known(admitted) if config.transport == config::Transport::Tcp => {
+        Place::Known(admitted) if config.transport == Transport::Tcp => {
             let info = ConnInfo::new(Transport::Tcp, device, local);
             listener.open(Box::new(ByteStream(socket)), info, admitted);
         }
