@@ -3,6 +3,8 @@
 
 use crate::{ByteSize, Config, error::Problem, tree::Node};
 
+/// Who may be a client.
+mod authentication;
 /// Addresses that are taken twice.
 mod binds;
 /// Listeners: their names, and each by itself.
@@ -15,6 +17,7 @@ pub(crate) fn check(config: &Config, root: &Node) -> Vec<Problem> {
         problems: Vec::new(),
     };
     listener::check(config, &mut report);
+    authentication::check(config, &mut report);
     binds::check(config, &mut report);
     handler(config, &mut report);
     adapter(config, &mut report);
