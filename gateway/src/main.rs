@@ -177,9 +177,12 @@ fn block_on(work: impl Future<Output = anyhow::Result<()>>) -> ExitCode {
         Err(error) => {
             eprintln!("{error:#}");
             match error.downcast_ref() {
-                Some(exproto_gateway::Error::Key(_) | exproto_gateway::Error::Security { .. }) => {
-                    ExitCode::from(2)
-                }
+                Some(
+                    exproto_gateway::Error::Key(_)
+                    | exproto_gateway::Error::Security { .. }
+                    | exproto_gateway::Error::Server { .. }
+                    | exproto_gateway::Error::Tokens { .. },
+                ) => ExitCode::from(2),
                 _ => ExitCode::FAILURE,
             }
         }

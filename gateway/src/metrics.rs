@@ -23,6 +23,8 @@ use proto::exproto::ResultCode;
 
 /// What is counted for a listener.
 mod listener;
+/// What is counted at the servers that are not for devices.
+mod servers;
 
 pub use self::listener::{Dropped, ListenerMetrics, Open};
 use crate::{
@@ -115,6 +117,7 @@ pub struct Metrics {
     adapter_calls: [[AtomicU64; CODES.len()]; ADAPTER_METHODS.len()],
     parked: AtomicI64,
     reloads: Mutex<BTreeMap<(&'static str, bool), u64>>,
+    servers: servers::Servers,
     duration: Histogram<f64>,
     durations: [KeyValue; Method::ALL.len()],
     registry: Registry,
@@ -156,12 +159,14 @@ impl Metrics {
             adapter_calls: Default::default(),
             parked: AtomicI64::new(0),
             reloads: Mutex::default(),
+            servers: servers::Servers::default(),
             duration,
             durations: Method::ALL.map(|method| KeyValue::new("method", method.as_str())),
             registry,
             provider,
         });
         metrics.observe_pod();
+        metrics.observe_servers();
         metrics
     }
 

@@ -6,7 +6,7 @@ use config::Config;
 use parking_lot::Mutex;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{Error, Listeners};
+use super::{Error, Listeners, servers::Servers};
 use crate::{clients::Clients, watch::Watch};
 
 /// The least time between two looks for connections that are banned.
@@ -20,6 +20,7 @@ struct Inner {
     config: Mutex<Arc<Config>>,
     listeners: Arc<Listeners>,
     clients: Clients,
+    servers: Arc<Servers>,
 }
 
 /// What a reload came to.
@@ -30,11 +31,17 @@ pub struct Reloaded {
 }
 
 impl Reloader {
-    pub(super) fn new(config: Config, listeners: Arc<Listeners>, clients: Clients) -> Self {
+    pub(super) fn new(
+        config: Config,
+        listeners: Arc<Listeners>,
+        clients: Clients,
+        servers: Arc<Servers>,
+    ) -> Self {
         Self(Arc::new(Inner {
             config: Mutex::new(Arc::new(config)),
             listeners,
             clients,
+            servers,
         }))
     }
 
@@ -56,6 +63,7 @@ impl Reloader {
             adapter: current.adapter.clone(),
             broker: current.broker.clone(),
             http: current.http.clone(),
+            management: current.management.clone(),
             ..config
         };
         let reloaded = self.0.listeners.apply(&config);
@@ -73,10 +81,11 @@ impl Reloader {
         metrics.reloaded("configuration", false);
     }
 
-    /// Reads certificates and keys again although nothing told of a change.
+    /// Reads certificates, keys and tokens again although nothing told of a change.
     pub fn refresh_certificates(&self) {
         let files = self.0.listeners.files();
         self.0.listeners.refresh(&files);
+        self.0.servers.refresh(&self.0.servers.files());
     }
 }
 
@@ -89,6 +98,7 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         ("adapter", old.adapter != new.adapter),
         ("broker", old.broker != new.broker),
         ("http", old.http != new.http),
+        ("management", old.management != new.management),
         ("log.format", old.log.format != new.log.format),
     ];
     let changed = differs.iter().filter(|(_, differs)| *differs);
@@ -116,20 +126,29 @@ pub(super) struct Watching {
 }
 
 /// `watch` was made before the files were read.
-pub(super) fn watch(listeners: &Arc<Listeners>, mut watch: Watch) -> Watching {
+pub(super) fn watch(
+    listeners: &Arc<Listeners>,
+    servers: &Arc<Servers>,
+    mut watch: Watch,
+) -> Watching {
     let watched = listeners.clone();
+    let servers = servers.clone();
     let certificates = async move {
         loop {
             let changed = tokio::select! {
                 changed = watch.changed() => changed,
                 () = watched.applied() => {
-                    watch.set_files(watched.files());
+                    let files = watched.files().into_iter().chain(servers.files());
+                    watch.set_files(files.collect());
                     continue;
                 }
             };
-            let listeners = watched.clone();
+            let (listeners, servers) = (watched.clone(), servers.clone());
             // Reads files.
-            let refresh = tokio::task::spawn_blocking(move || listeners.refresh(&changed));
+            let refresh = tokio::task::spawn_blocking(move || {
+                listeners.refresh(&changed);
+                servers.refresh(&changed);
+            });
             if let Err(error) = refresh.await {
                 tracing::error!(%error, "cannot read certificates and keys");
             }
