@@ -25,6 +25,7 @@ pub struct TestGateway {
     device: SocketAddr,
     adapter: SocketAddr,
     http: SocketAddr,
+    management: Option<SocketAddr>,
     reloader: Reloader,
     shutdown: oneshot::Sender<()>,
     running: JoinHandle<Drained>,
@@ -38,6 +39,7 @@ pub fn config(handlers: &[&TestHandler]) -> Config {
     config.listeners[0].bind = any;
     config.adapter.bind = any;
     config.http.bind = any;
+    config.management.bind = any;
     config.handler.backoff_min = Duration::from_millis(5);
     config.handler.backoff_max = Duration::from_millis(50);
     config.handler.addresses = handlers
@@ -80,6 +82,7 @@ impl TestGateway {
             device: *addresses.listeners.values().next().expect("a listener"),
             adapter: addresses.adapter,
             http: addresses.http,
+            management: addresses.management,
             reloader,
             shutdown,
             running,
@@ -96,6 +99,12 @@ impl TestGateway {
     #[must_use]
     pub fn adapter_address(&self) -> SocketAddr {
         self.adapter
+    }
+
+    /// Where the management API is, if it is on.
+    #[must_use]
+    pub fn management_address(&self) -> Option<SocketAddr> {
+        self.management
     }
 
     /// What takes a new configuration.

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, fs, path::Path};
 use schemars::SchemaGenerator;
 use serde_json::Value;
 
-use crate::{Bans, Config, Connection, Listener};
+use crate::{Adapter, Bans, Config, Connection, Listener, Management};
 
 #[test]
 fn every_example_in_the_documentation_is_a_good_one() {
@@ -64,8 +64,38 @@ fn every_option_of_listeners_and_bans_has_an_example() {
             .into_iter()
             .filter(|key| !messages.contains(&&**key)),
     );
-    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/listeners.md");
-    let text = fs::read_to_string(page).unwrap();
+    let missing = missing("listeners.md", &all);
+    assert!(missing.is_empty(), "without an example: {missing:?}");
+    assert!(all.len() > 60, "{}", all.len());
+}
+
+#[test]
+fn every_option_of_the_management_api_and_of_callers_has_an_example() {
+    let mut generator = SchemaGenerator::default();
+    let mut all = BTreeSet::new();
+    let schema = generator.root_schema_for::<Management>();
+    keys(&schema.to_value(), &mut all);
+    assert_eq!(missing("management.md", &all), Vec::<String>::new());
+    let mut all: BTreeSet<_> = ["tls".to_owned(), "callers".to_owned()].into();
+    let schema = generator.root_schema_for::<Adapter>().to_value();
+    for key in ["tls", "callers"] {
+        let of_it = &schema["properties"][key];
+        let of_it = of_it.get("items").unwrap_or(of_it);
+        let name = of_it["$ref"].as_str().expect("a type of its own");
+        let name = name.rsplit('/').next().expect("a name");
+        keys(&schema["$defs"][name], &mut all);
+    }
+    assert!(
+        all.contains("crl_file") && all.contains("scopes"),
+        "{all:?}"
+    );
+    assert_eq!(missing("security.md", &all), Vec::<String>::new());
+}
+
+/// The keys that no example of a page shows.
+fn missing(page: &str, all: &BTreeSet<String>) -> Vec<String> {
+    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs");
+    let text = fs::read_to_string(docs.join(page)).unwrap();
     let examples = text.split("```yaml\n").skip(1);
     let examples: String = examples
         .filter_map(|part| part.split("```").next())
@@ -78,7 +108,6 @@ fn every_option_of_listeners_and_bans_has_an_example() {
             .map(|line| line.split(':').next())
             .any(|shown| shown == Some(key))
     };
-    let missing: Vec<_> = all.iter().filter(|key| !is_shown(key)).collect();
-    assert!(missing.is_empty(), "without an example: {missing:?}");
-    assert!(all.len() > 60, "{}", all.len());
+    let missing = all.iter().filter(|key| !is_shown(key));
+    missing.cloned().collect()
 }
