@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use crate::{
     admission::Bans,
     auth::{Attributes, Authentication, Credentials, Refused},
-    connection::{Begin, CallError, Client, CloseReason, Handle},
+    connection::{Begin, CallError, Client, CloseReason, Handle, Moment, Origin},
 };
 
 /// How long the older connection of a clientid may take to stop taking calls. It needs no handler for that, so it is
@@ -59,6 +59,12 @@ impl Clients {
         }))
     }
 
+    /// The connection that has the clientid. It may not be the client yet, or not any more.
+    #[must_use]
+    pub fn owner(&self, clientid: &str) -> Option<Handle> {
+        self.0.owners.get(clientid).map(|owner| owner.clone())
+    }
+
     /// Takes the mountpoints for clients that come later.
     pub fn configure(&self, config: &Config) {
         self.0.mountpoints.store(Arc::new(mountpoints(config)));
@@ -98,6 +104,12 @@ impl Clients {
             clientid: credentials.clientid.into(),
             username: credentials.username,
             mountpoint,
+            origin: Origin {
+                proto_name: credentials.proto_name.into(),
+                proto_ver: credentials.proto_ver.into(),
+                authenticated_at: Moment::now(),
+                expires_at: grant.expires_at.map(Moment::from),
+            },
         });
         let claim = self.claim(&client.clientid, handle).await;
         let clientid = client.clientid.clone();

@@ -25,6 +25,8 @@ use proto::exproto::ResultCode;
 mod authentication;
 /// What is counted for a listener.
 mod listener;
+/// What is counted at the servers that are not for devices.
+mod servers;
 
 pub use self::listener::{Dropped, ListenerMetrics, Open};
 use crate::{
@@ -117,6 +119,7 @@ pub struct Metrics {
     adapter_calls: [[AtomicU64; CODES.len()]; ADAPTER_METHODS.len()],
     parked: AtomicI64,
     reloads: Mutex<BTreeMap<(&'static str, bool), u64>>,
+    servers: servers::Servers,
     duration: Histogram<f64>,
     durations: [KeyValue; Method::ALL.len()],
     registry: Registry,
@@ -158,12 +161,14 @@ impl Metrics {
             adapter_calls: Default::default(),
             parked: AtomicI64::new(0),
             reloads: Mutex::default(),
+            servers: servers::Servers::default(),
             duration,
             durations: Method::ALL.map(|method| KeyValue::new("method", method.as_str())),
             registry,
             provider,
         });
         metrics.observe_pod();
+        metrics.observe_servers();
         metrics
     }
 

@@ -7,6 +7,8 @@ use crate::{ByteSize, Config, error::Problem, tree::Node};
 mod authentication;
 /// Addresses that are taken twice.
 mod binds;
+/// The adapter and the management API.
+mod servers;
 /// Listeners: their names, and each by itself.
 mod listener;
 
@@ -20,7 +22,7 @@ pub(crate) fn check(config: &Config, root: &Node) -> Vec<Problem> {
     authentication::check(config, &mut report);
     binds::check(config, &mut report);
     handler(config, &mut report);
-    adapter(config, &mut report);
+    servers::check(config, &mut report);
     messages(config, &mut report);
     report.problems
 }
@@ -85,18 +87,6 @@ fn handler(config: &Config, report: &mut Report) {
             let text = "it is more than handler.backoff_max; write the same or less";
             report.add("handler.backoff_min", text);
         }
-    }
-}
-
-fn adapter(config: &Config, report: &mut Report) {
-    let adapter = &config.adapter;
-    if !adapter.bind.is_loopback() && !adapter.insecure {
-        let text = format!(
-            "{} lets other machines in, and callers are not authenticated; let only the handler \
-             reach the port and write adapter.insecure: true, or bind a loopback address",
-            adapter.bind
-        );
-        report.add("adapter.bind", text);
     }
 }
 

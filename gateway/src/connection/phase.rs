@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicBool, AtomicU8, Ordering},
 };
 
-use super::CallError;
+use super::{CallError, Origin};
 
 /// A connection after Authenticate.
 #[derive(Debug)]
@@ -16,6 +16,8 @@ pub struct Client {
     pub username: String,
     /// What stands before every topic of this client; placeholders are filled in.
     pub mountpoint: String,
+    /// How it came to be one.
+    pub origin: Origin,
 }
 
 const OPEN: u8 = 0;
@@ -107,6 +109,7 @@ mod tests {
             clientid: clientid.into(),
             username: String::new(),
             mountpoint: String::new(),
+            origin: Origin::default(),
         })
     }
 

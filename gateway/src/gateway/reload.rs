@@ -6,7 +6,7 @@ use config::Config;
 use parking_lot::Mutex;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{Error, Listeners, files};
+use super::{Error, Listeners, files, servers::Servers};
 use crate::{auth::Authentication, clients::Clients, watch::Watch};
 
 /// The least time between two looks for connections that are banned.
@@ -21,6 +21,7 @@ struct Inner {
     listeners: Arc<Listeners>,
     authentication: Authentication,
     clients: Clients,
+    servers: Arc<Servers>,
 }
 
 /// What a reload came to.
@@ -36,12 +37,14 @@ impl Reloader {
         listeners: Arc<Listeners>,
         authentication: Authentication,
         clients: Clients,
+        servers: Arc<Servers>,
     ) -> Self {
         Self(Arc::new(Inner {
             config: Mutex::new(Arc::new(config)),
             listeners,
             authentication,
             clients,
+            servers,
         }))
     }
 
@@ -63,6 +66,7 @@ impl Reloader {
             adapter: current.adapter.clone(),
             broker: current.broker.clone(),
             http: current.http.clone(),
+            management: current.management.clone(),
             ..config
         };
         let reloaded = self.apply(&config);
@@ -96,6 +100,7 @@ impl Reloader {
     fn refresh(&self, changed: &[PathBuf]) {
         self.0.listeners.refresh(changed);
         self.0.authentication.refresh(changed);
+        self.0.servers.refresh(changed);
     }
 }
 
@@ -108,6 +113,7 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         ("adapter", old.adapter != new.adapter),
         ("broker", old.broker != new.broker),
         ("http", old.http != new.http),
+        ("management", old.management != new.management),
         ("log.format", old.log.format != new.log.format),
     ];
     let changed = differs.iter().filter(|(_, differs)| *differs);
