@@ -308,7 +308,8 @@ async fn a_caller_is_known_by_each_name_in_its_certificate() {
         turned_away(&stranger, "Send", None).await,
         Some(Code::Unauthenticated)
     );
-    let foreign = pki::Pki::named("Another CA").client("by-cn");
+    let other = pki::Pki::named("Another CA");
+    let foreign = other.client("by-cn");
     let foreign = secure(address, &credentials, Some(&foreign));
     let none = secure(address, &credentials, None);
     for channel in [foreign, none] {
