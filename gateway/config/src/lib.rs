@@ -54,6 +54,12 @@ mod websocket;
 /// The prefix of a client's topics.
 mod mountpoint;
 
+/// Who may publish and subscribe.
+mod authorization;
+
+/// Rules of who may publish and subscribe.
+mod rules;
+
 /// What one connection may hold.
 mod connection;
 
@@ -94,6 +100,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use adapter::Adapter;
+pub use authorization::{Authorization, AuthorizationCache, AuthorizationSource, RulesFile};
 pub use bans::{Ban, Banned, Bans, Until};
 pub use bind::Bind;
 pub use broker::{Broker, BrokerKind};
@@ -112,6 +119,10 @@ pub use name::{ClusterName, ListenerName, PodName};
 pub use operation::{Drain, Http, Log, LogFormat, LogLevel};
 pub use proxy::{Network, Others, ProxyProtocol};
 pub use rate::Rate;
+pub use rules::{
+    Action, Level, NamePattern, Permission, Piece, Placeholder, Rule, RuleFilter, RulePattern,
+    Rules,
+};
 pub use size::ByteSize;
 pub use sockets::{Tcp, Udp};
 pub use tls::{Certificate, Dtls, DtlsVersion, Psk, Tls, TlsVersion, Verify};
@@ -138,7 +149,7 @@ pub struct Config {
     /// Where devices connect. Each entry is one listener, with a name and an address of its own; a
     /// listener for TCP and one for UDP may have the same port.
     ///
-    /// These, `limits`, `bans`, `connection`, `mountpoint`, `drain` and `log.level` can be changed
+    /// These, `limits`, `bans`, `connection`, `mountpoint`, `authorization`, `drain` and `log.level` can be changed
     /// while the gateway runs: it reads the file again when it changes, and on SIGHUP. What did not
     /// change is not touched, and a file with errors changes nothing.
     pub listeners: Vec<Listener>,
@@ -154,6 +165,9 @@ pub struct Config {
     /// `${clientid}` and `${username}` in it stand for the client's own. Empty: topics stay as they
     /// are.
     pub mountpoint: Mountpoint,
+
+    /// Who may publish and subscribe to which topics: what `Publish` and `Subscribe` are checked by.
+    pub authorization: Authorization,
 
     /// Limits of each connection, whatever its listener.
     pub connection: Connection,
@@ -187,6 +201,7 @@ impl Default for Config {
             limits: Limits::default(),
             bans: Bans::default(),
             mountpoint: Mountpoint::default(),
+            authorization: Authorization::default(),
             connection: Connection::default(),
             handler: Handler::default(),
             adapter: Adapter::default(),
