@@ -5,7 +5,9 @@ use std::{path::PathBuf, time::Duration};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Permission, count::Count, period::PeriodOrOff};
+use crate::{
+    HttpClient, HttpUrl, KeyTemplate, Permission, Redis, count::Count, period::PeriodOrOff,
+};
 
 /// What `Publish` and `Subscribe` are checked by.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -41,6 +43,22 @@ impl Default for Authorization {
 pub enum AuthorizationSource {
     /// A file of rules.
     File(RulesFile),
+    /// Asks a service of yours.
+    Http(Box<HttpAuthorization>),
+    /// Asks Redis for rules of each client.
+    Redis(Box<RedisAuthorization>),
+}
+
+impl AuthorizationSource {
+    /// The word in configurations and metrics.
+    #[must_use]
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::File(_) => "file",
+            Self::Http(_) => "http",
+            Self::Redis(_) => "redis",
+        }
+    }
 }
 
 /// A file of rules.
@@ -51,6 +69,41 @@ pub struct RulesFile {
     /// watched; one with an error is not taken, and what was read before stays in use.
     #[schemars(example = "/etc/exproto/rules.yaml")]
     pub path: PathBuf,
+}
+
+/// A service that is asked.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct HttpAuthorization {
+    /// Where to POST who wants to do what as JSON. `204` allows, `403` denies, `200` does what
+    /// `result` in its JSON says: `allow`, `deny` or `ignore`. Anything else is a failure, and denies.
+    #[schemars(example = "https://auth.example.net/exproto/acl")]
+    pub url: HttpUrl,
+
+    /// How the service is reached.
+    #[serde(default)]
+    pub client: HttpClient,
+}
+
+/// Rules of each client, in Redis.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RedisAuthorization {
+    /// Where Redis is.
+    pub server: Redis,
+
+    /// The key of a client's hash. `${clientid}` and `${username}` in it stand for the client's own;
+    /// a client that has no such name has no rules here. Each field is a topic filter, and its value
+    /// is `publish`, `subscribe` or `all`, or JSON such as `{"permission": "deny", "action": "all"}`.
+    /// A hash has no order: what denies goes first.
+    #[serde(default = "rules_key")]
+    pub key: KeyTemplate,
+}
+
+fn rules_key() -> KeyTemplate {
+    "exproto:acl:${username}"
+        .parse()
+        .expect("a template with a placeholder that is known")
 }
 
 /// What is remembered of decisions, for each client.

@@ -3,6 +3,10 @@
 
 use crate::{ByteSize, Config, error::Problem, tree::Node};
 
+/// Who may be a client.
+mod authentication;
+/// Who may publish and subscribe.
+mod authorization;
 /// Addresses that are taken twice.
 mod binds;
 /// Listeners: their names, and each by itself.
@@ -15,6 +19,8 @@ pub(crate) fn check(config: &Config, root: &Node) -> Vec<Problem> {
         problems: Vec::new(),
     };
     listener::check(config, &mut report);
+    authentication::check(config, &mut report);
+    authorization::check(config, &mut report);
     binds::check(config, &mut report);
     handler(config, &mut report);
     adapter(config, &mut report);

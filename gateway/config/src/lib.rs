@@ -54,6 +54,15 @@ mod websocket;
 /// The prefix of a client's topics.
 mod mountpoint;
 
+/// Who may be a client.
+mod authentication;
+
+/// Services of the user's that are asked.
+mod services;
+
+/// Keys in which a client's names are filled in.
+mod pattern;
+
 /// Who may publish and subscribe.
 mod authorization;
 
@@ -100,7 +109,15 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use adapter::Adapter;
-pub use authorization::{Authorization, AuthorizationCache, AuthorizationSource, RulesFile};
+pub use authentication::{
+    Authentication, Authenticator, CertificateClientName, CertificateNames, CertificatePart,
+    ClientName, HashingThreads, HttpAuthenticator, Jwt, JwtAlgorithm, RedisUsers, TokenPlace,
+    UsersFile,
+};
+pub use authorization::{
+    Authorization, AuthorizationCache, AuthorizationSource, HttpAuthorization, RedisAuthorization,
+    RulesFile,
+};
 pub use bans::{Ban, Banned, Bans, Until};
 pub use bind::Bind;
 pub use broker::{Broker, BrokerKind};
@@ -117,12 +134,14 @@ pub use manual::annotated_default;
 pub use mountpoint::Mountpoint;
 pub use name::{ClusterName, ListenerName, PodName};
 pub use operation::{Drain, Http, Log, LogFormat, LogLevel};
+pub use pattern::KeyTemplate;
 pub use proxy::{Network, Others, ProxyProtocol};
 pub use rate::Rate;
 pub use rules::{
     Action, Level, NamePattern, Permission, Piece, Placeholder, Rule, RuleFilter, RulePattern,
     Rules,
 };
+pub use services::{HttpClient, HttpUrl, Redis, RedisUrl};
 pub use size::ByteSize;
 pub use sockets::{Tcp, Udp};
 pub use tls::{Certificate, Dtls, DtlsVersion, Psk, Tls, TlsVersion, Verify};
@@ -149,7 +168,8 @@ pub struct Config {
     /// Where devices connect. Each entry is one listener, with a name and an address of its own; a
     /// listener for TCP and one for UDP may have the same port.
     ///
-    /// These, `limits`, `bans`, `connection`, `mountpoint`, `authorization`, `drain` and `log.level` can be changed
+    /// These, `limits`, `bans`, `mountpoint`, `authentication`, `authorization`, `connection`, `drain`
+    /// and `log.level` can be changed
     /// while the gateway runs: it reads the file again when it changes, and on SIGHUP. What did not
     /// change is not touched, and a file with errors changes nothing.
     pub listeners: Vec<Listener>,
@@ -165,6 +185,9 @@ pub struct Config {
     /// `${clientid}` and `${username}` in it stand for the client's own. Empty: topics stay as they
     /// are.
     pub mountpoint: Mountpoint,
+
+    /// Who may be a client: what `Authenticate` checks.
+    pub authentication: Authentication,
 
     /// Who may publish and subscribe to which topics: what `Publish` and `Subscribe` are checked by.
     pub authorization: Authorization,
@@ -201,6 +224,7 @@ impl Default for Config {
             limits: Limits::default(),
             bans: Bans::default(),
             mountpoint: Mountpoint::default(),
+            authentication: Authentication::default(),
             authorization: Authorization::default(),
             connection: Connection::default(),
             handler: Handler::default(),

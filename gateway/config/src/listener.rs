@@ -6,8 +6,8 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::{
-    Bind, Dtls, Framing, Limits, ListenerName, Mountpoint, ProxyProtocol, Psk, Tcp, Tls, Udp,
-    WebSocket,
+    Authenticator, Bind, Dtls, Framing, Limits, ListenerName, Mountpoint, ProxyProtocol, Psk, Tcp,
+    Tls, Udp, WebSocket,
     period::{Period, PeriodOrOff},
 };
 
@@ -66,6 +66,12 @@ pub struct Listener {
     #[schemars(example = "meters/${clientid}/")]
     pub mountpoint: Option<Mountpoint>,
 
+    /// The authenticators of this listener's clients, tried in this order; see
+    /// `authentication.chain`. Unset: those of the gateway. Empty: everybody is allowed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = serde_json::json!([{ "certificate": {} }]))]
+    pub authentication_chain: Option<Vec<Authenticator>>,
+
     /// Sockets of transports tcp, tls, ws and wss.
     pub tcp: Tcp,
 
@@ -110,6 +116,7 @@ impl Default for Listener {
             authentication_timeout: None,
             half_close: false,
             mountpoint: None,
+            authentication_chain: None,
             tcp: Tcp::default(),
             udp: Udp::default(),
             tls: Tls::default(),

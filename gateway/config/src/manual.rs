@@ -160,13 +160,8 @@ impl Page<'_> {
         self.comment(&text, "", depth);
         // An empty list shows no entry below, whose keys could have comments.
         let is_empty = value.is_some_and(|value| value.as_array().is_some_and(Vec::is_empty));
-        for (key, schema) in self
-            .schema
-            .properties(&schema["items"])
-            .filter(|_| is_empty)
-        {
-            let text = format!("- {key}: {}", description(schema));
-            self.comment(&text, "  ", depth);
+        if is_empty {
+            self.outline(&schema["items"], depth, "");
         }
         for choice in self.schema.resolve(schema)["oneOf"]
             .as_array()
@@ -178,14 +173,45 @@ impl Page<'_> {
         }
     }
 
+    /// The keys that an entry of an empty list may have, those below them set in further.
+    fn outline(&mut self, schema: &Value, depth: usize, lead: &str) {
+        let resolved = self.schema.resolve(schema);
+        let further = format!("{lead}  ");
+        let mut outlined = |key: &str, what: &str, below: Option<&Value>| {
+            let text = format!("- {key}: {what}");
+            self.set_in(&text, lead, &further, depth);
+            if let Some(below) = below {
+                self.outline(below, depth, &further);
+            }
+        };
+        let choices = resolved["oneOf"].as_array().into_iter().flatten();
+        for choice in choices {
+            for (key, below) in choice["properties"].as_object().into_iter().flatten() {
+                outlined(key, description(choice), Some(below));
+            }
+        }
+        for (key, schema) in resolved["properties"].as_object().into_iter().flatten() {
+            outlined(
+                key,
+                description(schema),
+                Some(schema).filter(|_| !lead.is_empty()),
+            );
+        }
+    }
+
     /// Wraps the text; lines after the first of a paragraph are set in by `hang`.
     fn comment(&mut self, text: &str, hang: &str, depth: usize) {
+        self.set_in(text, "", hang, depth);
+    }
+
+    /// Wraps the text; the first line is set in by `lead`, those after the first of a paragraph by `hang`.
+    fn set_in(&mut self, text: &str, lead: &str, hang: &str, depth: usize) {
         let start = format!("{}#", " ".repeat(depth));
         for (index, paragraph) in text.split("\n\n").enumerate() {
             if index > 0 {
                 writeln!(self.text, "{start}").expect(WRITES);
             }
-            let mut line = start.clone();
+            let mut line = format!("{start}{lead}");
             for word in paragraph.split_whitespace() {
                 if line.chars().count() + 1 + word.chars().count() > WIDTH {
                     writeln!(self.text, "{line}").expect(WRITES);

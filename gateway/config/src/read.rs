@@ -4,8 +4,8 @@ use std::{fmt, iter::Enumerate, marker::PhantomData, slice};
 
 use serde::{
     de::{
-        self, DeserializeSeed, Deserializer, Expected, IntoDeserializer, MapAccess, SeqAccess,
-        Unexpected, Visitor,
+        self, DeserializeSeed, Deserializer, EnumAccess, Expected, IntoDeserializer, MapAccess,
+        SeqAccess, Unexpected, VariantAccess, Visitor,
     },
     forward_to_deserialize_any,
 };
@@ -231,13 +231,77 @@ impl<'de> Deserializer<'de> for Cursor<'_> {
         choices: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Fault> {
-        let text = self.text(&choices.join(" or "))?;
-        visitor.visit_enum(text.into_deserializer())
+        let Content::Mapping(entries) = &self.node.content else {
+            let text = self.text(&choices.join(" or "))?;
+            return visitor.visit_enum(text.into_deserializer());
+        };
+        let [entry] = &entries[..] else {
+            return Err(Fault::Bare(format!(
+                "this has {} keys; write exactly one of {}",
+                entries.len(),
+                choices.join(", ")
+            )));
+        };
+        if !choices.contains(&entry.key.as_str()) {
+            return Err(Fault::Located(Problem {
+                place: entry.place.clone(),
+                field: join(self.field, &entry.key),
+                text: format!("there is no such key; {}", advice(&entry.key, choices)),
+            }));
+        }
+        visitor.visit_enum(Choice {
+            entry,
+            field: self.field,
+        })
     }
 
     forward_to_deserialize_any! {
         i8 i16 i32 i128 u8 u16 u32 u64 u128 f32 f64 char str bytes byte_buf unit unit_struct
         newtype_struct tuple tuple_struct map identifier ignored_any
+    }
+}
+
+/// A mapping of one key, which says what its value is.
+struct Choice<'a> {
+    entry: &'a Entry,
+    field: &'a str,
+}
+
+impl<'de> EnumAccess<'de> for Choice<'_> {
+    type Error = Fault;
+    type Variant = Self;
+
+    fn variant_seed<V: DeserializeSeed<'de>>(self, seed: V) -> Result<(V::Value, Self), Fault> {
+        let key: Result<_, Fault> = seed.deserialize(self.entry.key.as_str().into_deserializer());
+        key.map(|key| (key, self))
+    }
+}
+
+impl<'de> VariantAccess<'de> for Choice<'_> {
+    type Error = Fault;
+
+    fn unit_variant(self) -> Result<(), Fault> {
+        let key = &self.entry.key;
+        Err(Fault::Bare(format!(
+            "{key} has no value; write {key} alone"
+        )))
+    }
+
+    fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, Fault> {
+        let field = join(self.field, &self.entry.key);
+        descend(seed, &self.entry.value, field)
+    }
+
+    fn tuple_variant<V: Visitor<'de>>(self, _: usize, _: V) -> Result<V::Value, Fault> {
+        unreachable!("no choice of this configuration is a tuple")
+    }
+
+    fn struct_variant<V: Visitor<'de>>(
+        self,
+        _: &'static [&'static str],
+        _: V,
+    ) -> Result<V::Value, Fault> {
+        unreachable!("each choice of this configuration is a struct of its own")
     }
 }
 

@@ -18,7 +18,7 @@ const BROKEN: &[(&str, &str)] = &[
     (
         "nothing: 1",
         "1:1: nothing: there is no such key; the keys here are pod, cluster, listeners, \
-         limits, bans, mountpoint, authorization, connection, handler, adapter, broker, http, drain, log",
+         limits, bans, mountpoint, authentication, authorization, connection, handler, adapter, broker, http, drain, log",
     ),
     (
         "adapter:\n  bnd: 127.0.0.1:1",
@@ -316,7 +316,7 @@ const BROKEN: &[(&str, &str)] = &[
     (
         "- a",
         "1:1: this is a list; write a mapping of the keys pod, cluster, listeners, limits, bans, \
-         mountpoint, authorization, connection, handler, adapter, broker, http, drain, log",
+         mountpoint, authentication, authorization, connection, handler, adapter, broker, http, drain, log",
     ),
     (
         "listeners: []",

@@ -2,10 +2,10 @@
 
 use std::{collections::BTreeSet, fs, path::Path};
 
-use schemars::SchemaGenerator;
+use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::Value;
 
-use crate::{Bans, Config, Connection, Listener};
+use crate::{Authentication, Bans, Config, Connection, Listener};
 
 #[test]
 fn every_example_in_the_documentation_is_a_good_one() {
@@ -30,55 +30,80 @@ fn every_example_in_the_documentation_is_a_good_one() {
     assert!(examples > 20, "only {examples} were found");
 }
 
-/// Every key of a schema, at any depth.
-fn keys(schema: &Value, all: &mut BTreeSet<String>) {
+/// Every key of a schema, at any depth, but for those below a key that has a page of its own.
+fn keys<T: JsonSchema>(elsewhere: &[&str]) -> BTreeSet<String> {
+    let root = SchemaGenerator::default().into_root_schema_for::<T>();
+    let root = root.to_value();
+    let mut all = BTreeSet::new();
+    collect(&root, &root, elsewhere, &mut all);
+    all
+}
+
+fn collect(root: &Value, schema: &Value, elsewhere: &[&str], all: &mut BTreeSet<String>) {
     match schema {
         Value::Object(object) => {
-            if let Some(Value::Object(properties)) = object.get("properties") {
-                all.extend(properties.keys().cloned());
+            for (word, below) in object {
+                match (word.as_str(), below) {
+                    ("$defs", _) => {}
+                    ("$ref", Value::String(reference)) => {
+                        let referred = root.pointer(reference.trim_start_matches('#'));
+                        collect(root, referred.unwrap(), elsewhere, all);
+                    }
+                    ("properties", Value::Object(properties)) => {
+                        for (key, below) in properties {
+                            all.insert(key.clone());
+                            if !elsewhere.contains(&key.as_str()) {
+                                collect(root, below, elsewhere, all);
+                            }
+                        }
+                    }
+                    _ => collect(root, below, elsewhere, all),
+                }
             }
-            object.values().for_each(|value| keys(value, all));
         }
-        Value::Array(array) => array.iter().for_each(|value| keys(value, all)),
+        Value::Array(array) => array
+            .iter()
+            .for_each(|value| collect(root, value, elsewhere, all)),
         _ => {}
     }
 }
 
-#[test]
-fn every_option_of_listeners_and_bans_has_an_example() {
-    let mut all = BTreeSet::new();
-    let mut generator = SchemaGenerator::default();
-    for schema in [
-        generator.root_schema_for::<Listener>(),
-        generator.root_schema_for::<Bans>(),
-    ] {
-        keys(&schema.to_value(), &mut all);
-    }
-    // Of connections what concerns sockets; the rest is of handlers.
-    let mut connection = BTreeSet::new();
-    let schema = generator.root_schema_for::<Connection>();
-    keys(&schema.to_value(), &mut connection);
-    let messages = ["message_queue", "message_queue_bytes", "max_subscriptions"];
-    all.extend(
-        connection
-            .into_iter()
-            .filter(|key| !messages.contains(&&**key)),
-    );
-    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/listeners.md");
-    let text = fs::read_to_string(page).unwrap();
+/// Fails where a key stands in no example of the page.
+fn are_shown(page: &str, all: &BTreeSet<String>) {
+    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs");
+    let text = fs::read_to_string(docs.join(page)).unwrap();
     let examples = text.split("```yaml\n").skip(1);
     let examples: String = examples
         .filter_map(|part| part.split("```").next())
         .collect();
-    let is_shown = |key: &String| {
-        let lines = examples
-            .lines()
-            .map(|line| line.trim_start_matches([' ', '-']));
-        lines
-            .map(|line| line.split(':').next())
-            .any(|shown| shown == Some(key))
-    };
-    let missing: Vec<_> = all.iter().filter(|key| !is_shown(key)).collect();
-    assert!(missing.is_empty(), "without an example: {missing:?}");
+    let mut shown: BTreeSet<&str> = BTreeSet::new();
+    for line in examples.lines() {
+        // Also those of mappings in one line.
+        let words = line.split([' ', '{', '[', ',', '-']);
+        shown.extend(words.filter_map(|word| word.strip_suffix(':')));
+    }
+    let missing: Vec<_> = all.iter().filter(|key| !shown.contains(&***key)).collect();
+    assert!(
+        missing.is_empty(),
+        "{page}: without an example: {missing:?}"
+    );
+}
+
+#[test]
+fn every_option_of_listeners_and_bans_has_an_example() {
+    let mut all = keys::<Listener>(&["authentication_chain"]);
+    all.extend(keys::<Bans>(&[]));
+    // Of connections what concerns sockets; the rest is of handlers.
+    let messages = ["message_queue", "message_queue_bytes", "max_subscriptions"];
+    let connection = keys::<Connection>(&[]).into_iter();
+    all.extend(connection.filter(|key| !messages.contains(&&**key)));
     assert!(all.len() > 60, "{}", all.len());
+    are_shown("listeners.md", &all);
+}
+
+#[test]
+fn every_option_of_authentication_has_an_example() {
+    let all = keys::<Authentication>(&[]);
+    assert!(all.len() > 40, "{}", all.len());
+    are_shown("authentication.md", &all);
 }
