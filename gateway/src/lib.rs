@@ -35,6 +35,8 @@ pub mod conn_id;
 pub mod registry;
 /// What handlers call.
 pub mod adapter;
+/// The user's own services that are asked.
+pub mod services;
 /// Who may be a client.
 pub mod auth;
 /// How a connection becomes a client.

@@ -1,0 +1,81 @@
+//! The user's own services that the gateway asks: over HTTP, and Redis. Every question is bounded in time, and its
+//! answer in size.
+
+/// Over HTTP.
+mod web;
+/// Redis.
+mod redis;
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+pub use self::{
+    redis::{Redis, RedisError},
+    web::{Answer, Web, WebError},
+};
+use crate::tls;
+
+/// A file with a token or password has no more bytes.
+const LONGEST_SECRET: u64 = 64 * 1024;
+
+/// Why a service cannot be asked at all: a file that its settings name cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A certificate or key.
+    #[error(transparent)]
+    Tls(#[from] tls::Error),
+    /// A file that should hold a secret.
+    #[error("cannot read {}; check that it exists and that this user may read it", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A file that should hold a secret holds something else.
+    #[error("{} {problem}", path.display())]
+    Secret {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and what would be right.
+        problem: &'static str,
+    },
+    /// The certificates of the service cannot be checked.
+    #[error("cannot check certificates with what the system trusts; write ca_file")]
+    Roots(#[source] rustls::Error),
+    /// The client of a service could not be made.
+    #[error("cannot ask {what}")]
+    Client {
+        /// The service.
+        what: &'static str,
+        /// What the library said.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+/// The one line of a file that holds a secret.
+pub(crate) fn secret(path: &Path) -> Result<String, Error> {
+    let problem = |problem| Error::Secret {
+        path: path.into(),
+        problem,
+    };
+    let read = |source| Error::Read {
+        path: path.into(),
+        source,
+    };
+    if fs::metadata(path).map_err(read)?.len() > LONGEST_SECRET {
+        return Err(problem("is over 64 KiB: that is no secret; write one line"));
+    }
+    let bytes = fs::read(path).map_err(read)?;
+    let text = String::from_utf8(bytes).map_err(|_| problem("is not text; write one line"))?;
+    let text = text.trim_end_matches(['\r', '\n']);
+    if text.is_empty() {
+        return Err(problem("is empty; write the secret into it"));
+    }
+    if text.contains(['\r', '\n']) {
+        return Err(problem("has more than one line; write one"));
+    }
+    Ok(text.to_owned())
+}
