@@ -12,24 +12,17 @@ mod cache;
 /// What is asked, one after the other.
 mod source;
 
-use std::{
-    collections::BTreeMap,
-    fmt,
-    net::IpAddr,
-    path::PathBuf,
-    sync::Arc,
-    time::Instant,
-};
+use std::{collections::BTreeMap, fmt, net::IpAddr, path::PathBuf, sync::Arc, time::Instant};
 
 use arc_swap::{ArcSwap, Guard};
 use config::{Authorization, Permission};
 use parking_lot::Mutex;
 
-pub use self::{rules::Rules, source::Error};
 use self::{
     cache::{Cache, Limits},
     source::{Answer, Source},
 };
+pub use self::{rules::Rules, source::Error};
 use crate::{
     broker::{Filter, Qos, Topic},
     metrics::{Decided, DecidedBy, Metrics},
@@ -267,7 +260,12 @@ impl Authorizer {
     #[must_use]
     pub fn files(&self) -> Vec<PathBuf> {
         let state = self.0.state.load();
-        state.config.sources.iter().flat_map(source::files).collect()
+        state
+            .config
+            .sources
+            .iter()
+            .flat_map(source::files)
+            .collect()
     }
 
     /// Reads files again that have changed. What cannot be used is said, and what was read before stays.
@@ -276,7 +274,10 @@ impl Authorizer {
             let mut sources = state.sources.clone();
             let mut is_other = false;
             for (config, source) in state.config.sources.iter().zip(&mut sources) {
-                if !source::files(config).iter().any(|file| changed.contains(file)) {
+                if !source::files(config)
+                    .iter()
+                    .any(|file| changed.contains(file))
+                {
                     continue;
                 }
                 let loaded = Source::load(config);
@@ -289,7 +290,10 @@ impl Authorizer {
                     }
                     Err(error) => {
                         let error = format!("{:#}", anyhow::Error::from(error));
-                        tracing::error!(error, "the changed rules are not taken; the old ones stay in use");
+                        tracing::error!(
+                            error,
+                            "the changed rules are not taken; the old ones stay in use"
+                        );
                     }
                 }
             }

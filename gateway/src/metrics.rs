@@ -23,8 +23,14 @@ use proto::exproto::ResultCode;
 
 /// What is counted for a listener.
 mod listener;
+/// What is counted of who may publish and subscribe.
+mod authorization;
 
-pub use self::listener::{Dropped, ListenerMetrics, Open};
+use self::authorization::Decisions;
+pub use self::{
+    authorization::{Decided, DecidedBy},
+    listener::{Dropped, ListenerMetrics, Open},
+};
 use crate::{
     broker::Broker,
     connection::CloseReason,
@@ -113,6 +119,7 @@ pub struct Metrics {
     untold: [AtomicU64; CloseReason::ALL.len()],
     callbacks: [[AtomicU64; Outcome::ALL.len()]; Method::ALL.len()],
     adapter_calls: [[AtomicU64; CODES.len()]; ADAPTER_METHODS.len()],
+    decisions: Decisions,
     parked: AtomicI64,
     reloads: Mutex<BTreeMap<(&'static str, bool), u64>>,
     duration: Histogram<f64>,
@@ -154,6 +161,7 @@ impl Metrics {
             untold: Default::default(),
             callbacks: Default::default(),
             adapter_calls: Default::default(),
+            decisions: Decisions::default(),
             parked: AtomicI64::new(0),
             reloads: Mutex::default(),
             duration,
@@ -162,6 +170,7 @@ impl Metrics {
             provider,
         });
         metrics.observe_pod();
+        metrics.observe_decisions();
         metrics
     }
 

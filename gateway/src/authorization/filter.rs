@@ -75,7 +75,8 @@ pub(super) fn fits(
 /// Whether every topic that is wanted is matched by the rule.
 fn covers(rule: &[Level], wanted: &Wanted<'_>, values: &Values<'_>) -> bool {
     let first = rule.first();
-    if wanted.is_system() && !matches!(first, Some(Level::Name(_))) || !may_begin(first, wanted, values)
+    if wanted.is_system() && !matches!(first, Some(Level::Name(_)))
+        || !may_begin(first, wanted, values)
     {
         return false;
     }

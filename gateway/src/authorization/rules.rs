@@ -64,12 +64,10 @@ impl Rules {
 
     /// The rules that may concern a client, in their order.
     fn candidates(&self, asker: &Asker<'_>) -> impl Iterator<Item = &Rule> {
-        let named = |index: &'_ HashMap<Box<str>, Vec<u32>>, name: &str| {
-            index.get(name).map_or(&[][..], |places| places)
-        };
-        let by_clientid = named(&self.by_clientid, asker.clientid);
-        let by_username = named(&self.by_username, asker.username);
-        let mut lists = [by_clientid, by_username, &self.general];
+        let by_clientid = self.by_clientid.get(asker.clientid);
+        let by_username = self.by_username.get(asker.username);
+        let mut lists = [by_clientid, by_username, Some(&self.general)]
+            .map(|places| places.map_or(&[][..], |places| places));
         std::iter::from_fn(move || {
             let nearest = lists
                 .iter_mut()
