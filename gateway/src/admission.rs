@@ -9,6 +9,8 @@ pub mod access;
 pub mod bans;
 /// One rate.
 pub mod bucket;
+/// Addresses that were denied too often.
+mod denials;
 /// The limits of the pod or of a listener.
 mod level;
 /// What is known of addresses.
@@ -23,6 +25,8 @@ use level::Place;
 pub use self::{
     access::AccessRules,
     bans::Bans,
+    bucket::Pace,
+    denials::Denials,
     level::Level,
     traffic::{Direction, Flow},
 };

@@ -1,9 +1,38 @@
-//! Who may be a client: what an authenticator is asked and answers.
+//! Who may be a client: a chain of authenticators, each of which allows, denies, or leaves it to the next one.
+//!
+//! `clients` asks it with what Authenticate brought. It knows no connections, and no password leaves it.
 
-use std::{fmt, time::SystemTime};
+/// The authenticators of one listener, in their order.
+mod chain;
+/// All chains, and what a reload makes of them.
+mod chains;
+/// Passwords and their hashes.
+pub mod hash;
+/// Threads that hash.
+mod hasher;
+/// A file of users.
+mod users;
+/// Signed tokens.
+mod jwt;
+/// A service of the user's.
+mod http;
+/// Names in certificates.
+mod certificate;
+/// Users in Redis.
+mod redis;
+/// Why a chain could not be made.
+mod error;
+/// What was counted.
+mod stats;
 
-use futures_util::future::BoxFuture;
+use std::{collections::BTreeMap, fmt, sync::Arc, time::SystemTime};
 
+pub use self::{
+    chain::Refused,
+    chains::{Authentication, check, files},
+    error::Error,
+    stats::Stats,
+};
 use crate::transport::ConnInfo;
 
 /// What Authenticate brought, and where from.
@@ -48,45 +77,48 @@ impl fmt::Debug for Password {
     }
 }
 
+/// Names and values that authentication gave to a client; most have none.
+pub type Attributes = BTreeMap<Box<str>, Box<str>>;
+
 /// What a client is granted.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Grant {
     /// When its connection is closed with `expired`. `None`: it is not.
     pub expires_at: Option<SystemTime>,
+    /// For mountpoints and rules.
+    pub attributes: Attributes,
+    /// Rules of its own, as JSON.
+    pub acl: Option<Arc<serde_json::Value>>,
+    /// No rule of authorization holds for it.
+    pub superuser: bool,
 }
 
-/// Why somebody may not be a client. The text goes to the handler.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct Denied(pub String);
-
-/// Decides who may be a client.
-pub trait Authenticator: Send + Sync + 'static {
-    /// Checks credentials. May take its time: no connection waits for it but the one concerned.
-    fn authenticate<'a>(
-        &'a self,
-        credentials: &'a Credentials,
-    ) -> BoxFuture<'a, Result<Grant, Denied>>;
+/// What one authenticator says.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Verdict {
+    /// It is who it says.
+    Allow(Grant),
+    /// It is not. The text goes to the handler.
+    Deny(String),
+    /// Somebody else may know.
+    Ignore,
+    /// It cannot be told now. The text is for the log.
+    Unavailable(String),
 }
 
-/// Lets everybody in, for ever.
-#[derive(Clone, Copy, Debug)]
-pub struct Anonymous;
+impl Verdict {
+    /// The same text for an unknown name and a wrong password: whoever guesses learns nothing.
+    pub(crate) fn bad_password() -> Self {
+        Self::Deny(BAD_PASSWORD.to_owned())
+    }
 
-impl Authenticator for Anonymous {
-    fn authenticate<'a>(&'a self, _: &'a Credentials) -> BoxFuture<'a, Result<Grant, Denied>> {
-        Box::pin(async { Ok(Grant::default()) })
+    /// What went wrong, with its causes.
+    pub(crate) fn unavailable(error: impl Into<anyhow::Error>) -> Self {
+        Self::Unavailable(format!("{:#}", error.into()))
     }
 }
+
+pub(crate) const BAD_PASSWORD: &str = "bad username or password";
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_password_is_not_shown() {
-        let password = Password::new("hunter2".to_owned());
-        assert_eq!(format!("{password:?}"), "***");
-        assert_eq!(password.reveal(), "hunter2");
-    }
-}
+mod tests;

@@ -13,7 +13,7 @@ use tokio::time::timeout;
 
 use crate::{
     admission::Bans,
-    auth::{Authenticator, Credentials},
+    auth::{Attributes, Authentication, Credentials, Refused},
     connection::{Begin, CallError, Client, CloseReason, Handle},
 };
 
@@ -26,7 +26,7 @@ const TAKEOVER: Duration = Duration::from_secs(5);
 pub struct Clients(Arc<Inner>);
 
 struct Inner {
-    authenticator: Arc<dyn Authenticator>,
+    authentication: Authentication,
     /// By listener.
     mountpoints: ArcSwap<HashMap<String, Mountpoint>>,
     bans: Bans,
@@ -49,9 +49,9 @@ impl Drop for Claim {
 
 impl Clients {
     /// Nobody has any clientid yet.
-    pub fn new(authenticator: Arc<dyn Authenticator>, config: &Config, bans: Bans) -> Self {
+    pub fn new(authentication: Authentication, config: &Config, bans: Bans) -> Self {
         Self(Arc::new(Inner {
-            authenticator,
+            authentication,
             mountpoints: ArcSwap::from_pointee(mountpoints(config)),
             bans,
             owners: DashMap::new(),
@@ -78,18 +78,21 @@ impl Clients {
                 "the clientid is banned: {reason}"
             )));
         }
-        let grant = match self.0.authenticator.authenticate(&credentials).await {
+        let grant = match self.0.authentication.authenticate(&credentials).await {
             Ok(grant) => grant,
-            Err(denied) => {
+            Err(Refused::Denied(why)) => {
                 handle.failed_to_authenticate();
-                return Err(CallError::Denied(denied.to_string()));
+                return Err(CallError::Denied(why));
+            }
+            Err(refused @ Refused::Unavailable(_)) => {
+                return Err(CallError::Unavailable(refused.to_string()));
             }
         };
         let expiry = match grant.expires_at {
             Some(at) => Some(from_now(at)?),
             None => None,
         };
-        let mountpoint = self.mountpoint(&credentials)?;
+        let mountpoint = self.mountpoint(&credentials, &grant.attributes)?;
         let client = Arc::new(Client {
             clientid: credentials.clientid.into(),
             username: credentials.username,
@@ -123,29 +126,32 @@ impl Clients {
         claim
     }
 
-    fn mountpoint(&self, credentials: &Credentials) -> Result<String, CallError> {
+    fn mountpoint(
+        &self,
+        credentials: &Credentials,
+        attributes: &Attributes,
+    ) -> Result<String, CallError> {
         let mountpoints = self.0.mountpoints.load();
         let Some(template) = mountpoints.get(&credentials.listener) else {
             return Ok(String::new());
         };
-        let mut mountpoint = template.as_str().to_owned();
-        for (name, value) in [
-            ("clientid", &credentials.clientid),
-            ("username", &credentials.username),
-        ] {
-            let placeholder = format!("${{{name}}}");
-            if !mountpoint.contains(&placeholder) {
-                continue;
-            }
+        template.fill(|name| {
+            let value = match name {
+                "clientid" => credentials.clientid.as_str(),
+                "username" => &credentials.username,
+                attribute => {
+                    let attribute = attribute.strip_prefix("attr.").unwrap_or_default();
+                    attributes.get(attribute).map_or("", |value| value)
+                }
+            };
             // Else a device could choose a name that reaches into what is mounted for others.
             if value.is_empty() || value.contains(['/', '+', '#', '\0', '$']) {
                 return Err(CallError::Denied(format!(
                     "{name} stands in the listener's mountpoint, so it must not be empty or hold any of / + # $"
                 )));
             }
-            mountpoint = mountpoint.replace(&placeholder, value);
-        }
-        Ok(mountpoint)
+            Ok(value)
+        })
     }
 }
 

@@ -11,7 +11,10 @@ mod tuning;
 /// The ports that are not for devices.
 mod servers;
 
-use std::{collections::HashMap, future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap, future::Future, io, net::SocketAddr, path::PathBuf, sync::Arc,
+    time::Duration,
+};
 
 use config::{Bind, Config};
 use tokio::{net::TcpListener, sync::Semaphore, time::timeout};
@@ -25,7 +28,7 @@ use self::{
 use crate::{
     adapter::Adapter,
     admission::{Bans, Level},
-    auth::{Anonymous, Authenticator},
+    auth::{self, Authentication},
     broker::{self, Broker},
     clients::Clients,
     conn_id::{ConnIds, KeyError},
@@ -69,6 +72,9 @@ pub enum Error {
         /// The file and what is wrong with it.
         source: tls::Error,
     },
+    /// A file that an authenticator needs cannot be used.
+    #[error("authentication")]
+    Authentication(#[from] auth::Error),
     /// The service that tells handlers the adapter's schema could not be built.
     #[error("cannot build the reflection service")]
     Reflection(#[from] tonic_reflection::server::Error),
@@ -106,25 +112,20 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// Takes all ports, and starts to connect to the handlers. Everybody may authenticate.
+    /// Takes all ports, and starts to connect to the handlers.
     pub fn bind(config: Config) -> Result<Self, Error> {
-        Self::bind_with(config, Arc::new(Anonymous))
-    }
-
-    /// As `bind`, with an authenticator of the caller's.
-    pub fn bind_with(config: Config, authenticator: Arc<dyn Authenticator>) -> Result<Self, Error> {
-        Self::build(config, authenticator, None)
+        Self::build(config, None)
     }
 
     /// As `bind`, with a handler in this process, which is called for bytes alone, in place of the configured ones.
     /// For benchmarks, which so measure the gateway without gRPC.
     pub fn bind_in_process(mut config: Config, handler: InProcess) -> Result<Self, Error> {
         config.handler.addresses.clear();
-        Self::build(config, Arc::new(Anonymous), Some(handler))
+        Self::build(config, Some(handler))
     }
 
     /// Reads every file that the configuration names, as a start would, and tells of each listener what cannot be used.
-    /// Takes no port.
+    /// Takes no port. Within a runtime.
     #[must_use]
     pub fn check_files(config: &Config) -> Vec<Error> {
         let key = ConnIds::new("check", config.cluster.key_file.as_deref());
@@ -132,17 +133,15 @@ impl Gateway {
             let loaded = Security::load(listener).map(drop);
             loaded.map_err(|source| Error::security(listener, source))
         });
-        std::iter::once(key.map(drop).map_err(Error::from))
+        let authentication = auth::check(config).map_err(Error::from);
+        [key.map(drop).map_err(Error::from), authentication]
+            .into_iter()
             .chain(listeners)
             .filter_map(Result::err)
             .collect()
     }
 
-    fn build(
-        config: Config,
-        authenticator: Arc<dyn Authenticator>,
-        in_process: Option<InProcess>,
-    ) -> Result<Self, Error> {
+    fn build(config: Config, in_process: Option<InProcess>) -> Result<Self, Error> {
         let pod = config.pod.resolve_name();
         let ids = Arc::new(ConnIds::new(
             pod.as_str(),
@@ -178,10 +177,10 @@ impl Gateway {
             adapter: adapter_address,
             in_process,
         }));
-        let files = config.listeners.iter().flat_map(listen::files).collect();
-        let watch = Watch::new(files, watch::POLL);
+        let watch = Watch::new(files(&config), watch::POLL);
+        let authentication = Authentication::load(&config, metrics.clone())?;
         listeners.apply(&config)?;
-        let clients = Clients::new(authenticator, &config, bans);
+        let clients = Clients::new(authentication.clone(), &config, bans);
         let adapter = Adapter {
             ids,
             registry,
@@ -197,7 +196,7 @@ impl Gateway {
             },
             adapter: (adapter_socket, adapter),
             http: (http_socket, Health::new(handlers, metrics)),
-            reloader: Reloader::new(config, listeners.clone(), clients),
+            reloader: Reloader::new(config, listeners.clone(), authentication, clients),
             listeners,
             watch,
         })
@@ -229,7 +228,7 @@ impl Gateway {
         let http = serve_http(http_socket, health.clone(), end.clone());
         let adapter = serve_adapter(adapter, &reloader.config().adapter, end.clone())?;
         listeners.start();
-        let watching = reload::watch(&listeners, watch);
+        let watching = reload::watch(&reloader, watch);
         tracing::info!(?addresses, "serving");
         told_to_end.await;
 
@@ -250,6 +249,15 @@ impl Gateway {
         let _ = timeout(LAST_ANSWERS, async { tokio::join!(http, adapter) }).await;
         Ok(drained)
     }
+}
+
+/// Every file that may change while the gateway runs, but for the configuration itself.
+fn files(config: &Config) -> Vec<PathBuf> {
+    let of_listeners = config.listeners.iter().flat_map(listen::files);
+    let mut files: Vec<PathBuf> = of_listeners.chain(auth::files(config)).collect();
+    files.sort();
+    files.dedup();
+    files
 }
 
 fn bind(what: &str, bind: Bind, backlog: u32) -> Result<TcpListener, Error> {

@@ -5,7 +5,9 @@ use std::{path::PathBuf, process::ExitCode};
 use clap::{Parser, Subcommand};
 use config::Config;
 use exproto_gateway::{
-    Gateway, Reloader, demo,
+    Gateway, Reloader,
+    auth::hash::argon2id,
+    demo,
     shutdown::Drained,
     telemetry,
     watch::{POLL, Watch},
@@ -38,6 +40,8 @@ enum Command {
     },
     /// Print the default configuration, with what each setting means.
     Config,
+    /// Read a password from the input, up to its first line end, and print its hash for a file of users.
+    Hash,
     /// Run a gateway with a small line-protocol handler, to try it out with nc.
     Demo(demo::Arguments),
 }
@@ -55,6 +59,7 @@ fn main() -> ExitCode {
             print!("{}", config::annotated_default());
             ExitCode::SUCCESS
         }
+        Command::Hash => hash(),
         Command::Check { file, no_files } => match load(&file) {
             Ok(config) => check(&config, &file, no_files),
             Err(code) => code,
@@ -68,6 +73,23 @@ fn main() -> ExitCode {
             block_on(async { demo::run(arguments, interrupted()?).await })
         }
     }
+}
+
+fn hash() -> ExitCode {
+    let mut password = String::new();
+    if let Err(error) = std::io::stdin().read_line(&mut password) {
+        eprintln!("cannot read the password: {error}");
+        return ExitCode::from(2);
+    }
+    let password = password.trim_end_matches(['\r', '\n']);
+    if password.is_empty() {
+        eprintln!(
+            "the password is empty; write it to the input, for example by printf %s \"$PASSWORD\" |"
+        );
+        return ExitCode::from(2);
+    }
+    println!("{}", argon2id(password.as_bytes()));
+    ExitCode::SUCCESS
 }
 
 /// What is wrong with the configuration is said in full, one line for each problem.
@@ -84,7 +106,17 @@ fn check(config: &Config, file: &File, no_files: bool) -> ExitCode {
     if !no_files {
         // What has expired is told there.
         telemetry::start(&demo::log());
-        let problems = Gateway::check_files(config);
+        let runtime = match tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+        {
+            Ok(runtime) => runtime,
+            Err(error) => {
+                eprintln!("cannot look at the files: {error}");
+                return ExitCode::FAILURE;
+            }
+        };
+        let problems = runtime.block_on(async { Gateway::check_files(config) });
         if !problems.is_empty() {
             for problem in problems {
                 eprintln!("{shown}: {:#}", anyhow::Error::from(problem));
@@ -125,7 +157,7 @@ async fn reload(reloader: Reloader, file: File, watch: Watch, hangup: Signal, lo
         tokio::select! {
             Some(()) = hangup.recv() => {
                 // Whatever the configuration is, these have files of their own.
-                tokio::task::block_in_place(|| reloader.refresh_certificates());
+                tokio::task::block_in_place(|| reloader.refresh_files());
             }
             _ = watch.changed() => {}
         }
@@ -177,9 +209,11 @@ fn block_on(work: impl Future<Output = anyhow::Result<()>>) -> ExitCode {
         Err(error) => {
             eprintln!("{error:#}");
             match error.downcast_ref() {
-                Some(exproto_gateway::Error::Key(_) | exproto_gateway::Error::Security { .. }) => {
-                    ExitCode::from(2)
-                }
+                Some(
+                    exproto_gateway::Error::Key(_)
+                    | exproto_gateway::Error::Security { .. }
+                    | exproto_gateway::Error::Authentication(_),
+                ) => ExitCode::from(2),
                 _ => ExitCode::FAILURE,
             }
         }

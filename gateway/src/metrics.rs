@@ -21,6 +21,8 @@ use parking_lot::Mutex;
 use prometheus::{Encoder as _, Registry, TextEncoder};
 use proto::exproto::ResultCode;
 
+/// What is shown of authentication.
+mod authentication;
 /// What is counted for a listener.
 mod listener;
 /// What is counted of who may publish and subscribe.

@@ -182,8 +182,8 @@ pub struct Config {
     pub bans: Bans,
 
     /// A prefix that is put before every topic of a client, and taken off again towards it.
-    /// `${clientid}` and `${username}` in it stand for the client's own. Empty: topics stay as they
-    /// are.
+    /// `${clientid}`, `${username}` and `${attr.NAME}` (an attribute that authentication gave) in it
+    /// stand for the client's own. Empty: topics stay as they are.
     pub mountpoint: Mountpoint,
 
     /// Who may be a client: what `Authenticate` checks.

@@ -4,7 +4,7 @@ use std::{fmt, str::FromStr};
 
 use crate::text::text;
 
-/// A prefix of topics, in which `${clientid}` and `${username}` stand for the client's own.
+/// A prefix of topics, in which `${clientid}`, `${username}` and `${attr.NAME}` stand for the client's own.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Mountpoint(String);
 
@@ -13,7 +13,8 @@ text!(
     "a prefix of topics such as devices/${clientid}/"
 );
 
-const PLACEHOLDERS: [&str; 2] = ["${clientid}", "${username}"];
+/// What an attribute's placeholder starts with.
+const ATTRIBUTE: &str = "attr.";
 
 impl Mountpoint {
     /// The prefix as written, its placeholders not filled in.
@@ -27,6 +28,56 @@ impl Mountpoint {
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
+
+    /// The prefix of one client. `value` tells what stands for a placeholder, such as `clientid` or `attr.tenant`; what
+    /// it refuses is refused.
+    pub fn fill<'a, E>(
+        &self,
+        mut value: impl FnMut(&str) -> Result<&'a str, E>,
+    ) -> Result<String, E> {
+        let mut filled = String::with_capacity(self.0.len());
+        for piece in pieces(&self.0) {
+            match piece {
+                Piece::Text(text) => filled.push_str(text),
+                Piece::Placeholder(name) => filled.push_str(value(name)?),
+            }
+        }
+        Ok(filled)
+    }
+}
+
+enum Piece<'a> {
+    Text(&'a str),
+    /// What stands between `${` and `}`; where no `}` follows, all the rest.
+    Placeholder(&'a str),
+}
+
+fn pieces(text: &str) -> impl Iterator<Item = Piece<'_>> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        if rest.is_empty() {
+            return None;
+        }
+        let (piece, after) = match rest.find("${") {
+            Some(0) => match rest.split_once('}') {
+                Some((name, after)) => (Piece::Placeholder(&name[2..]), after),
+                None => (Piece::Placeholder(rest), ""),
+            },
+            Some(start) => (Piece::Text(&rest[..start]), &rest[start..]),
+            None => (Piece::Text(rest), ""),
+        };
+        rest = after;
+        Some(piece)
+    })
+}
+
+fn is_known(placeholder: &str) -> bool {
+    let attribute = placeholder.strip_prefix(ATTRIBUTE);
+    let is_name = |name: &str| {
+        let is_good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
+        !name.is_empty() && name.chars().all(is_good)
+    };
+    matches!(placeholder, "clientid" | "username") || attribute.is_some_and(is_name)
 }
 
 impl fmt::Display for Mountpoint {
@@ -46,13 +97,14 @@ impl FromStr for Mountpoint {
                 text.escape_debug()
             ));
         }
-        let rest = PLACEHOLDERS
-            .iter()
-            .fold(text.to_owned(), |rest, known| rest.replace(known, ""));
-        if rest.contains("${") {
+        let unknown = pieces(text).any(|piece| match piece {
+            Piece::Text(_) => false,
+            Piece::Placeholder(name) => !is_known(name),
+        });
+        if unknown {
             return Err(format!(
-                "\"{text}\" cannot be a mountpoint: only ${{clientid}} and ${{username}} are filled \
-                 in; remove any other ${{…}}"
+                "\"{text}\" cannot be a mountpoint: only ${{clientid}}, ${{username}} and ${{attr.NAME}} are \
+                 filled in; remove any other ${{…}}"
             ));
         }
         Ok(Self(text.into()))
@@ -70,12 +122,26 @@ mod tests {
             "a/",
             "${clientid}",
             "a/${username}/${clientid}/",
+            "${attr.tenant}/${attr.a-b_1}/",
             "$a",
             "{a}",
         ] {
             let mountpoint: Mountpoint = text.parse().unwrap();
             assert_eq!(mountpoint.as_str(), text);
         }
+    }
+
+    #[test]
+    fn placeholders_are_filled_in_once() {
+        let mountpoint: Mountpoint = "a/${username}/${attr.x}/$".parse().unwrap();
+        let value = |name: &str| match name {
+            "username" => Ok("${attr.x}"),
+            "attr.x" => Ok("y"),
+            other => Err(other.to_owned()),
+        };
+        assert_eq!(mountpoint.fill(value).unwrap(), "a/${attr.x}/y/$");
+        let other: Mountpoint = "${clientid}".parse().unwrap();
+        assert_eq!(other.fill(value).unwrap_err(), "clientid");
     }
 
     #[test]
@@ -86,6 +152,8 @@ mod tests {
             "a\0",
             "${client_id}/",
             "${}",
+            "${attr.}",
+            "${attr.a.b}",
             "${clientid",
             "$${${clientid}}",
         ] {

@@ -14,9 +14,10 @@ fn code(error: &CallError) -> ResultCode {
         | CallError::AlreadyAuthenticated
         | CallError::Authenticating
         | CallError::Denied(_) => ResultCode::PermissionDeny,
-        CallError::SlowConsumer(_) | CallError::Busy { .. } | CallError::Limit(_) => {
-            ResultCode::Unknown
-        }
+        CallError::SlowConsumer(_)
+        | CallError::Busy { .. }
+        | CallError::Limit(_)
+        | CallError::Unavailable(_) => ResultCode::Unknown,
     }
 }
 

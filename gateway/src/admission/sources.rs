@@ -128,6 +128,14 @@ impl Sources {
         }
     }
 
+    /// Whether [`Sources::admit`] would let one event at that pace happen.
+    #[must_use]
+    pub fn would_admit(&self, source: Source, pace: Pace, now: Moment) -> bool {
+        let shard = self.shard(source).lock();
+        let state = shard.states.get(&source);
+        state.is_none_or(|state| state.bucket.holds(&pace, 1, now))
+    }
+
     /// A counted connection of that source has ended.
     pub fn release(&self, source: Source, now: Moment) {
         let mut shard = self.shard(source).lock();

@@ -80,6 +80,9 @@ pub enum CallError {
     /// Authentication or authorization said no.
     #[error("{0}")]
     Denied(String),
+    /// Somebody who has to be asked does not answer.
+    #[error("{0}")]
+    Unavailable(String),
     /// A field that the call needs is absent or empty.
     #[error("{0} is missing")]
     Missing(&'static str),

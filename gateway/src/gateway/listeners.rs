@@ -290,18 +290,6 @@ impl Listeners {
         }
     }
 
-    /// The files of all certificates and keys.
-    pub(super) fn files(&self) -> Vec<PathBuf> {
-        let served = self.served.lock();
-        let each = served.by_name.values();
-        let mut files: Vec<PathBuf> = each
-            .flat_map(|entry| listen::files(&entry.listener.config()))
-            .collect();
-        files.sort();
-        files.dedup();
-        files
-    }
-
     /// Reads certificates and keys again, of listeners that have one of these files. What cannot be used is said, and
     /// what was read before stays.
     pub(super) fn refresh(&self, changed: &[PathBuf]) {

@@ -1,13 +1,13 @@
 //! A new configuration for a gateway that runs.
 
-use std::{sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use config::Config;
 use parking_lot::Mutex;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{Error, Listeners};
-use crate::{clients::Clients, watch::Watch};
+use super::{Error, Listeners, files};
+use crate::{auth::Authentication, clients::Clients, watch::Watch};
 
 /// The least time between two looks for connections that are banned.
 const GATHER: Duration = Duration::from_millis(500);
@@ -19,6 +19,7 @@ pub struct Reloader(Arc<Inner>);
 struct Inner {
     config: Mutex<Arc<Config>>,
     listeners: Arc<Listeners>,
+    authentication: Authentication,
     clients: Clients,
 }
 
@@ -30,10 +31,16 @@ pub struct Reloaded {
 }
 
 impl Reloader {
-    pub(super) fn new(config: Config, listeners: Arc<Listeners>, clients: Clients) -> Self {
+    pub(super) fn new(
+        config: Config,
+        listeners: Arc<Listeners>,
+        authentication: Authentication,
+        clients: Clients,
+    ) -> Self {
         Self(Arc::new(Inner {
             config: Mutex::new(Arc::new(config)),
             listeners,
+            authentication,
             clients,
         }))
     }
@@ -58,13 +65,21 @@ impl Reloader {
             http: current.http.clone(),
             ..config
         };
-        let reloaded = self.0.listeners.apply(&config);
+        let reloaded = self.apply(&config);
         let metrics = &self.0.listeners.shared().metrics;
         metrics.reloaded("configuration", reloaded.is_ok());
         reloaded?;
-        self.0.clients.configure(&config);
         *current = Arc::new(config);
         Ok(Reloaded { needs_restart })
+    }
+
+    /// What can fail comes first, and changes nothing.
+    fn apply(&self, config: &Config) -> Result<(), Error> {
+        let authentication = self.0.authentication.prepare(config)?;
+        self.0.listeners.apply(config)?;
+        self.0.authentication.apply(authentication);
+        self.0.clients.configure(config);
+        Ok(())
     }
 
     /// Counts a configuration that could not even be read.
@@ -73,10 +88,14 @@ impl Reloader {
         metrics.reloaded("configuration", false);
     }
 
-    /// Reads certificates and keys again although nothing told of a change.
-    pub fn refresh_certificates(&self) {
-        let files = self.0.listeners.files();
-        self.0.listeners.refresh(&files);
+    /// Reads the files that the configuration names again, although nothing told of a change.
+    pub fn refresh_files(&self) {
+        self.refresh(&files(&self.config()));
+    }
+
+    fn refresh(&self, changed: &[PathBuf]) {
+        self.0.listeners.refresh(changed);
+        self.0.authentication.refresh(changed);
     }
 }
 
@@ -109,33 +128,33 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
     changed
 }
 
-/// Takes changed certificates and keys, and closes the connections of whoever is banned, until dropped.
+/// Takes changed files, and closes the connections of whoever is banned, until dropped.
 pub(super) struct Watching {
-    _certificates: AbortOnDropHandle<()>,
+    _files: AbortOnDropHandle<()>,
     _bans: AbortOnDropHandle<()>,
 }
 
 /// `watch` was made before the files were read.
-pub(super) fn watch(listeners: &Arc<Listeners>, mut watch: Watch) -> Watching {
-    let watched = listeners.clone();
-    let certificates = async move {
+pub(super) fn watch(reloader: &Reloader, mut watch: Watch) -> Watching {
+    let watched = reloader.clone();
+    let read_again = async move {
         loop {
             let changed = tokio::select! {
                 changed = watch.changed() => changed,
-                () = watched.applied() => {
-                    watch.set_files(watched.files());
+                () = watched.0.listeners.applied() => {
+                    watch.set_files(files(&watched.config()));
                     continue;
                 }
             };
-            let listeners = watched.clone();
-            // Reads files.
-            let refresh = tokio::task::spawn_blocking(move || listeners.refresh(&changed));
+            let reloader = watched.clone();
+            // Within the runtime, as some of what is made needs one.
+            let refresh = tokio::task::spawn_blocking(move || reloader.refresh(&changed));
             if let Err(error) = refresh.await {
-                tracing::error!(%error, "cannot read certificates and keys");
+                tracing::error!(%error, "cannot read changed files");
             }
         }
     };
-    let watched = listeners.clone();
+    let watched = reloader.0.listeners.clone();
     let bans = async move {
         let mut changes = watched.shared().bans.changed();
         while changes.changed().await.is_ok() {
@@ -145,7 +164,7 @@ pub(super) fn watch(listeners: &Arc<Listeners>, mut watch: Watch) -> Watching {
         }
     };
     Watching {
-        _certificates: AbortOnDropHandle::new(tokio::spawn(certificates)),
+        _files: AbortOnDropHandle::new(tokio::spawn(read_again)),
         _bans: AbortOnDropHandle::new(tokio::spawn(bans)),
     }
 }

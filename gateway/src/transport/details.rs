@@ -6,6 +6,9 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 /// The most bytes that all of the metadata may take, names included: HTTP/2 peers refuse long lists of headers.
 const MOST: usize = 8 * 1024;
 
+/// The metadata of one alternative name of a device's certificate.
+pub(crate) const ALTERNATIVE_NAME: &str = "exproto-cert-san";
+
 /// What certificates, SNI, PROXY headers and the like tell of a device. Nothing is allocated where there is nothing.
 #[derive(Clone, Debug, Default)]
 pub struct Details(Option<Box<Inner>>);
@@ -82,6 +85,22 @@ impl Details {
     #[must_use]
     pub fn certificate(&self) -> Option<&PeerCertificate> {
         self.0.as_ref()?.certificate.as_ref()
+    }
+
+    /// The alternative names of that certificate, each with its kind: `DNS:…`, `URI:…`, `email:…`, `IP:…`.
+    #[must_use]
+    pub fn alternative_names(&self) -> Vec<String> {
+        let Some(headers) = self.headers() else {
+            return Vec::new();
+        };
+        let plain = headers.get_all(ALTERNATIVE_NAME).iter();
+        let plain = plain.filter_map(|name| name.to_str().ok().map(str::to_owned));
+        let encoded = headers.get_all(format!("{ALTERNATIVE_NAME}-bin")).iter();
+        let encoded = encoded.filter_map(|name| {
+            let name = STANDARD_NO_PAD.decode(name.as_bytes()).ok()?;
+            String::from_utf8(name).ok()
+        });
+        plain.chain(encoded).collect()
     }
 
     /// The metadata for `OnSocketCreated`.

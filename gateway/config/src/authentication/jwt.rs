@@ -1,5 +1,7 @@
 //! Signed tokens.
 
+#![allow(clippy::doc_markdown, reason = "EdDSA is a name")]
+
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use schemars::JsonSchema;

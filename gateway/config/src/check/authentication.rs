@@ -28,7 +28,7 @@ fn chain(field: &str, chain: &[Authenticator], report: &mut Report) {
                 client(&format!("{field}.client"), &http.url, &http.client, report);
             }
             Authenticator::Redis(redis) => {
-                server(&format!("{field}.server"), &redis.server, report)
+                server(&format!("{field}.server"), &redis.server, report);
             }
             _ => {}
         }

@@ -1,0 +1,45 @@
+//! Why a chain could not be made: a file that it names cannot be used.
+
+use std::{io, path::PathBuf};
+
+use crate::{services, tls};
+
+/// A file of an authenticator cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// It could not be read.
+    #[error("cannot read {}; check that it exists and that this user may read it", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A line of it is wrong.
+    #[error("{}:{line}: {problem}", path.display())]
+    Line {
+        /// The file.
+        path: PathBuf,
+        /// Counted from 1.
+        line: usize,
+        /// What is wrong, and what would be right. Holds nothing of a hash.
+        problem: String,
+    },
+    /// It holds something else.
+    #[error("{} {problem}", path.display())]
+    Content {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and what would be right.
+        problem: String,
+    },
+    /// A key or certificate in it cannot be used.
+    #[error(transparent)]
+    Tls(#[from] tls::Error),
+    /// A service cannot be asked.
+    #[error(transparent)]
+    Service(#[from] services::Error),
+    /// The threads that hash could not be started.
+    #[error("cannot start a thread to hash passwords")]
+    Thread(#[source] io::Error),
+}

@@ -1,0 +1,83 @@
+//! Threads that hash passwords: few, with low priority, so that connections that are served do not feel it.
+//!
+//! Passwords wait in a queue of `max_waiting` places; when it is full, whoever comes is told that it is busy.
+
+use std::{
+    io,
+    sync::{
+        Arc,
+        mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
+    },
+    thread,
+};
+
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
+
+use super::hash::Hash;
+
+/// How much lower their priority is; the system gives them about a tenth of what a worker gets where both want it.
+const NICE: i32 = 10;
+
+/// Something to compute.
+type Job = Box<dyn FnOnce() + Send>;
+
+/// The threads. Clones are the same; they end when the last one is dropped.
+#[derive(Clone)]
+pub(super) struct Hasher(SyncSender<Job>);
+
+/// Too many passwords wait already, or the threads have ended.
+#[derive(Debug, thiserror::Error)]
+#[error("too many passwords wait to be checked (authentication.max_waiting)")]
+pub(super) struct Busy;
+
+impl Hasher {
+    pub(super) fn start(config: &config::Authentication) -> io::Result<Self> {
+        let cores = thread::available_parallelism().map_or(1, usize::from);
+        let threads = config
+            .hashing_threads
+            .map_or((cores / 2).max(1), |threads| threads.0 as usize);
+        let (sender, jobs) = sync_channel(config.max_waiting as usize);
+        let jobs = Arc::new(Mutex::new(jobs));
+        for number in 0..threads {
+            let jobs = jobs.clone();
+            thread::Builder::new()
+                .name(format!("hash-{number}"))
+                .spawn(move || work(&jobs))?;
+        }
+        Ok(Self(sender))
+    }
+
+    /// Whether the hash, which parses, is that of the password.
+    pub(super) async fn verify(&self, hash: &str, password: &str) -> Result<bool, Busy> {
+        let (answer, answered) = oneshot::channel();
+        let (hash, password) = (hash.to_owned(), password.to_owned());
+        let job = Box::new(move || {
+            // Whoever asked may have gone while it waited.
+            if !answer.is_closed() {
+                let is_right = Hash::parse(&hash).is_ok_and(|hash| hash.is_of(password.as_bytes()));
+                let _ = answer.send(is_right);
+            }
+        });
+        self.0.try_send(job).map_err(|error: TrySendError<Job>| {
+            drop(error);
+            Busy
+        })?;
+        answered.await.map_err(|_| Busy)
+    }
+}
+
+fn work(jobs: &Mutex<Receiver<Job>>) {
+    // Of this thread alone, on Linux.
+    if let Err(error) = rustix::process::setpriority_process(None, NICE) {
+        tracing::debug!(%error, "the threads that hash keep their priority");
+    }
+    loop {
+        // One waits for the next job, the others for their turn to wait.
+        let job = jobs.lock().recv();
+        match job {
+            Ok(job) => job(),
+            Err(_) => return,
+        }
+    }
+}
