@@ -12,7 +12,7 @@ mod cache;
 /// What is asked, one after the other.
 mod source;
 
-use std::{collections::BTreeMap, fmt, net::IpAddr, path::PathBuf, sync::Arc, time::Instant};
+use std::{fmt, net::IpAddr, path::PathBuf, sync::Arc, time::Instant};
 
 use arc_swap::{ArcSwap, Guard};
 use config::{Authorization, Permission};
@@ -24,6 +24,7 @@ use self::{
 };
 pub use self::{rules::Rules, source::Error};
 use crate::{
+    auth::Attributes,
     broker::{Filter, Qos, Topic},
     metrics::{Decided, DecidedBy, Metrics},
 };
@@ -32,7 +33,7 @@ use crate::{
 #[derive(Debug, Default)]
 pub struct Access {
     /// What rules know of it by name.
-    pub attributes: BTreeMap<String, String>,
+    pub attributes: Attributes,
     /// Rules that came with its authentication. `None`: it said nothing of rules. With rules of which none fits, the
     /// sources are asked.
     pub granted: Option<Arc<Rules>>,
@@ -44,11 +45,7 @@ pub struct Access {
 impl Access {
     /// Of a client that may do what its authentication says.
     #[must_use]
-    pub fn new(
-        attributes: BTreeMap<String, String>,
-        granted: Option<Arc<Rules>>,
-        superuser: bool,
-    ) -> Self {
+    pub fn new(attributes: Attributes, granted: Option<Arc<Rules>>, superuser: bool) -> Self {
         Self {
             attributes,
             granted,
@@ -196,6 +193,12 @@ pub struct Prepared {
     sources: Vec<Option<Source>>,
 }
 
+/// The files that a configuration names.
+#[must_use]
+pub fn files(config: &Authorization) -> Vec<PathBuf> {
+    config.sources.iter().flat_map(source::files).collect()
+}
+
 impl Authorizer {
     /// Reads what the configuration names.
     pub fn new(config: &Authorization, metrics: Arc<Metrics>) -> Result<Self, Error> {
@@ -254,18 +257,6 @@ impl Authorizer {
                 generation: state.generation + 1,
             })
         });
-    }
-
-    /// The files that it has read.
-    #[must_use]
-    pub fn files(&self) -> Vec<PathBuf> {
-        let state = self.0.state.load();
-        state
-            .config
-            .sources
-            .iter()
-            .flat_map(source::files)
-            .collect()
     }
 
     /// Reads files again that have changed. What cannot be used is said, and what was read before stays.

@@ -13,7 +13,8 @@ use tokio::time::timeout;
 
 use crate::{
     admission::Bans,
-    auth::{Attributes, Authentication, Credentials, Refused},
+    auth::{Attributes, Authentication, Credentials, Grant, Refused},
+    authorization::{Access, Rules},
     connection::{Begin, CallError, Client, CloseReason, Handle},
 };
 
@@ -93,10 +94,12 @@ impl Clients {
             None => None,
         };
         let mountpoint = self.mountpoint(&credentials, &grant.attributes)?;
+        let access = access(grant)?;
         let client = Arc::new(Client {
             clientid: credentials.clientid.into(),
             username: credentials.username,
             mountpoint,
+            access,
         });
         let claim = self.claim(&client.clientid, handle).await;
         let clientid = client.clientid.clone();
@@ -161,6 +164,20 @@ fn mountpoints(config: &Config) -> HashMap<String, Mountpoint> {
         (listener.name.to_string(), mountpoint.clone())
     };
     config.listeners.iter().map(own).collect()
+}
+
+fn access(grant: Grant) -> Result<Access, CallError> {
+    let rules = grant.acl.as_deref().map(Rules::from_json).transpose();
+    let rules = rules.map_err(|error| {
+        CallError::Denied(format!(
+            "the rules that came with authentication cannot be used: {error}"
+        ))
+    })?;
+    Ok(Access::new(
+        grant.attributes,
+        rules.map(Arc::new),
+        grant.superuser,
+    ))
 }
 
 fn from_now(at: SystemTime) -> Result<Instant, CallError> {

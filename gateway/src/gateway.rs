@@ -29,6 +29,7 @@ use crate::{
     adapter::Adapter,
     admission::{Bans, Level},
     auth::{self, Authentication},
+    authorization::{self, Authorizer},
     broker::{self, Broker},
     clients::Clients,
     conn_id::{ConnIds, KeyError},
@@ -75,6 +76,9 @@ pub enum Error {
     /// A file that an authenticator needs cannot be used.
     #[error("authentication")]
     Authentication(#[from] auth::Error),
+    /// A file that a source of authorization needs cannot be used.
+    #[error("authorization")]
+    Authorization(#[from] authorization::Error),
     /// The service that tells handlers the adapter's schema could not be built.
     #[error("cannot build the reflection service")]
     Reflection(#[from] tonic_reflection::server::Error),
@@ -134,10 +138,12 @@ impl Gateway {
             loaded.map_err(|source| Error::security(listener, source))
         });
         let authentication = auth::check(config).map_err(Error::from);
+        let authorization = Authorizer::check(&config.authorization);
         [key.map(drop).map_err(Error::from), authentication]
             .into_iter()
             .chain(listeners)
             .filter_map(Result::err)
+            .chain(authorization.into_iter().map(Error::from))
             .collect()
     }
 
@@ -179,12 +185,14 @@ impl Gateway {
         }));
         let watch = Watch::new(files(&config), watch::POLL);
         let authentication = Authentication::load(&config, metrics.clone())?;
+        let authorizer = Authorizer::new(&config.authorization, metrics.clone())?;
         listeners.apply(&config)?;
         let clients = Clients::new(authentication.clone(), &config, bans);
         let adapter = Adapter {
             ids,
             registry,
             clients: clients.clone(),
+            authorizer: authorizer.clone(),
             broker,
             metrics: metrics.clone(),
         };
@@ -196,7 +204,13 @@ impl Gateway {
             },
             adapter: (adapter_socket, adapter),
             http: (http_socket, Health::new(handlers, metrics)),
-            reloader: Reloader::new(config, listeners.clone(), authentication, clients),
+            reloader: Reloader::new(
+                config,
+                listeners.clone(),
+                authentication,
+                authorizer,
+                clients,
+            ),
             listeners,
             watch,
         })
@@ -254,7 +268,10 @@ impl Gateway {
 /// Every file that may change while the gateway runs, but for the configuration itself.
 fn files(config: &Config) -> Vec<PathBuf> {
     let of_listeners = config.listeners.iter().flat_map(listen::files);
-    let mut files: Vec<PathBuf> = of_listeners.chain(auth::files(config)).collect();
+    let of_clients = auth::files(config)
+        .into_iter()
+        .chain(authorization::files(&config.authorization));
+    let mut files: Vec<PathBuf> = of_listeners.chain(of_clients).collect();
     files.sort();
     files.dedup();
     files

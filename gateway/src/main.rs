@@ -212,7 +212,8 @@ fn block_on(work: impl Future<Output = anyhow::Result<()>>) -> ExitCode {
                 Some(
                     exproto_gateway::Error::Key(_)
                     | exproto_gateway::Error::Security { .. }
-                    | exproto_gateway::Error::Authentication(_),
+                    | exproto_gateway::Error::Authentication(_)
+                    | exproto_gateway::Error::Authorization(_),
                 ) => ExitCode::from(2),
                 _ => ExitCode::FAILURE,
             }

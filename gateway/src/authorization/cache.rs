@@ -121,8 +121,8 @@ mod tests {
         let (cache, now) = (Cache::default(), Instant::now());
         assert_eq!(cache.get(&publish("a"), 1, now), None);
         cache.put(&publish("a"), Permission::Allow, 1, LIMITS, now);
+        let just_before = now + Duration::from_millis(9_999);
         let later = now + LIMITS.ttl;
-        let just_before = later - Duration::from_millis(1);
         assert_eq!(
             cache.get(&publish("a"), 1, just_before),
             Some(Permission::Allow)

@@ -33,7 +33,7 @@ impl<'a> Values<'a> {
             Placeholder::Username => self.username,
             Placeholder::Attribute(name) => {
                 let attributes = &self.asker.access.attributes;
-                attributes.get(name).and_then(|value| usable(value))
+                attributes.get(&**name).and_then(|value| usable(value))
             }
         }
     }
@@ -112,11 +112,9 @@ fn overlaps(rule: &[Level], wanted: &Wanted<'_>, values: &Values<'_>) -> bool {
                 let Some(is_same) = values.fill(template, here.unwrap_or(&ANY)) else {
                     return true;
                 };
-                match here {
-                    None => return false,
-                    Some(&ANY) => {}
-                    Some(_) if is_same => {}
-                    Some(_) => return false,
+                let may_be = |here: &&str| is_same || *here == ANY;
+                if !here.is_some_and(may_be) {
+                    return false;
                 }
             }
             (None, _) | (_, None) => return false,

@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 
 use config::{Action, NamePattern, Permission, Rule};
+use serde::Deserialize as _;
 
 use super::{
     Asker, Verb, Wanted,
@@ -50,6 +51,11 @@ impl Rules {
         }
         arranged.all = rules.into();
         arranged
+    }
+
+    /// Rules as JSON has them in tokens and answers: a list.
+    pub fn from_json(json: &serde_json::Value) -> Result<Self, serde_json::Error> {
+        Vec::deserialize(json).map(|rules| Self::new(config::Rules(rules)))
     }
 
     /// What the first rule that fits says, if any does.
@@ -113,10 +119,13 @@ fn concerns(rule: &Rule, asker: &Asker<'_>) -> bool {
                 .listener
                 .iter()
                 .any(|listener| listener.as_str() == asker.listener))
-        && rule
-            .attributes
-            .iter()
-            .all(|(name, value)| asker.access.attributes.get(name) == Some(value))
+        && rule.attributes.iter().all(|(name, value)| {
+            asker
+                .access
+                .attributes
+                .get(&**name)
+                .is_some_and(|own| **own == **value)
+        })
 }
 
 /// Whoever has no name fits no pattern.

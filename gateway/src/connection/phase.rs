@@ -6,6 +6,7 @@ use std::sync::{
 };
 
 use super::CallError;
+use crate::authorization::Access;
 
 /// A connection after Authenticate.
 #[derive(Debug)]
@@ -16,6 +17,8 @@ pub struct Client {
     pub username: String,
     /// What stands before every topic of this client; placeholders are filled in.
     pub mountpoint: String,
+    /// What it may do.
+    pub access: Access,
 }
 
 const OPEN: u8 = 0;
@@ -107,6 +110,7 @@ mod tests {
             clientid: clientid.into(),
             username: String::new(),
             mountpoint: String::new(),
+            access: Access::default(),
         })
     }
 

@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{Error, Listeners, files};
-use crate::{auth::Authentication, clients::Clients, watch::Watch};
+use crate::{auth::Authentication, authorization::Authorizer, clients::Clients, watch::Watch};
 
 /// The least time between two looks for connections that are banned.
 const GATHER: Duration = Duration::from_millis(500);
@@ -20,6 +20,7 @@ struct Inner {
     config: Mutex<Arc<Config>>,
     listeners: Arc<Listeners>,
     authentication: Authentication,
+    authorizer: Authorizer,
     clients: Clients,
 }
 
@@ -35,12 +36,14 @@ impl Reloader {
         config: Config,
         listeners: Arc<Listeners>,
         authentication: Authentication,
+        authorizer: Authorizer,
         clients: Clients,
     ) -> Self {
         Self(Arc::new(Inner {
             config: Mutex::new(Arc::new(config)),
             listeners,
             authentication,
+            authorizer,
             clients,
         }))
     }
@@ -76,8 +79,10 @@ impl Reloader {
     /// What can fail comes first, and changes nothing.
     fn apply(&self, config: &Config) -> Result<(), Error> {
         let authentication = self.0.authentication.prepare(config)?;
+        let authorization = self.0.authorizer.prepare(&config.authorization)?;
         self.0.listeners.apply(config)?;
         self.0.authentication.apply(authentication);
+        self.0.authorizer.apply(authorization);
         self.0.clients.configure(config);
         Ok(())
     }
@@ -96,6 +101,7 @@ impl Reloader {
     fn refresh(&self, changed: &[PathBuf]) {
         self.0.listeners.refresh(changed);
         self.0.authentication.refresh(changed);
+        self.0.authorizer.refresh(changed);
     }
 }
 

@@ -1,11 +1,10 @@
 //! Covering and overlapping, beside a model that looks at every topic of a small world.
 
-use std::collections::BTreeMap;
-
 use proptest::prelude::*;
 
 use super::*;
 use crate::{
+    auth::Attributes,
     authorization::{
         Access,
         tests::{asker, publish, subscribe},
@@ -28,7 +27,11 @@ fn decides(
     clientid: &str,
     is_mounted: bool,
 ) -> bool {
-    let access = Access::new(BTreeMap::from([("team".into(), "red".into())]), None, false);
+    let access = Access::new(
+        Attributes::from([("team".into(), "red".into())]),
+        None,
+        false,
+    );
     let asker = Asker {
         is_mounted,
         ..asker(clientid, "", &access)

@@ -1,13 +1,16 @@
 //! Whom rules concern, and that the index decides as a look at each rule would.
 
-use std::{collections::BTreeMap, fmt::Write as _};
+use std::fmt::Write as _;
 
 use proptest::prelude::*;
 
 use super::*;
-use crate::authorization::{
-    Access,
-    tests::{asker, publish, rules, subscribe},
+use crate::{
+    auth::Attributes,
+    authorization::{
+        Access,
+        tests::{asker, publish, rules, subscribe},
+    },
 };
 
 const ALLOW: Option<Permission> = Some(Permission::Allow);
@@ -31,7 +34,7 @@ fn the_first_rule_that_fits_decides() {
 
 #[test]
 fn whom_a_rule_names_must_be_who_asks() {
-    let attributes = BTreeMap::from([("team".to_owned(), "red".to_owned())]);
+    let attributes = Attributes::from([("team".into(), "red".into())]);
     let access = Access::new(attributes, None, false);
     for (who, fits) in [
         ("clientid: truck-1", true),
@@ -85,6 +88,29 @@ fn rules_of_names_that_are_found_and_of_others_keep_their_order() {
     assert_eq!(decide(&text, "c", "u"), ALLOW);
     assert_eq!(decide(&text, "c", "v"), DENY);
     assert_eq!(decide(&text, "d", "v"), ALLOW);
+}
+
+#[test]
+fn rules_come_as_json_too() {
+    let json = serde_json::json!([
+        {"permission": "deny", "topic": "a", "username": "v"},
+        {"permission": "allow", "topics": ["a", "b"], "action": "publish"},
+    ]);
+    let rules = Rules::from_json(&json).unwrap();
+    let access = Access::default();
+    assert_eq!(
+        rules.decide(&asker("c", "u", &access), &publish("a")),
+        ALLOW
+    );
+    // Whom they name is looked at as in a file.
+    assert_eq!(rules.decide(&asker("c", "v", &access), &publish("a")), DENY);
+    for json in [
+        serde_json::json!({"pub": ["a"]}),
+        serde_json::json!([{"permission": "allow"}]),
+        serde_json::json!("all"),
+    ] {
+        assert!(Rules::from_json(&json).is_err(), "{json}");
+    }
 }
 
 /// The text of a rule for a small world.

@@ -1,13 +1,14 @@
 //! Asks a service over HTTP. What is no clear answer is a failure, and denies: a service that is overloaded, or a page
 //! of some proxy, must not open anything.
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::net::IpAddr;
 
 use anyhow::Context as _;
 use config::Permission;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    auth::Attributes,
     authorization::{Asker, Wanted},
     services::Web,
 };
@@ -19,7 +20,7 @@ struct Question<'a> {
     username: &'a str,
     peerhost: IpAddr,
     listener: &'a str,
-    client_attrs: &'a BTreeMap<String, String>,
+    client_attrs: &'a Attributes,
     action: &'static str,
     topic: &'a str,
     qos: u32,

@@ -1,7 +1,7 @@
 //! Asks Redis for the rules of a client: a hash of topic filters, each with what is allowed there, as EMQX has them, or
 //! with a permission in JSON. What cannot be understood is a failure, and denies: it may have been meant to deny.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use anyhow::Context as _;
 use config::{Action, KeyTemplate, Permission, Rule};
@@ -75,7 +75,7 @@ fn rule(topic: &str, value: &str) -> anyhow::Result<Rule> {
         username: Vec::new(),
         ip: Vec::new(),
         listener: Vec::new(),
-        attributes: std::collections::BTreeMap::new(),
+        attributes: BTreeMap::new(),
     })
 }
 
