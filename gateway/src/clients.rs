@@ -50,6 +50,7 @@ impl Drop for Claim {
 
 impl Clients {
     /// Nobody has any clientid yet.
+    #[must_use]
     pub fn new(authentication: Authentication, config: &Config, bans: Bans) -> Self {
         Self(Arc::new(Inner {
             authentication,

@@ -1,10 +1,10 @@
 //! Bans: by themselves after failures, and by a list; both end.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
-use exproto_gateway::auth::{Authenticator, Credentials as Claim, Denied, Grant};
-use exproto_tests::{Carrier, Credentials, Device, TestGateway, TestHandler, until};
-use futures_util::future::BoxFuture;
+use exproto_tests::{
+    Carrier, Credentials, Device, TestGateway, TestHandler, gateway::authenticating, until,
+};
 use proto::exproto::ResultCode;
 
 use crate::{
@@ -94,15 +94,6 @@ async fn a_ban_in_the_list_ends_when_it_says() {
     .await;
 }
 
-/// Says no to everybody.
-struct Nobody;
-
-impl Authenticator for Nobody {
-    fn authenticate<'a>(&'a self, _: &'a Claim) -> BoxFuture<'a, Result<Grant, Denied>> {
-        Box::pin(async { Err(Denied("nobody is let in".to_owned())) })
-    }
-}
-
 #[tokio::test]
 async fn whoever_guesses_passwords_is_banned() {
     let handler = TestHandler::start();
@@ -111,13 +102,19 @@ async fn whoever_guesses_passwords_is_banned() {
         amount: 3,
         period: Duration::from_secs(3600),
     });
-    let gateway = TestGateway::with_authenticator(config, Arc::new(Nobody)).await;
+    let nobody = tempfile::NamedTempFile::new().unwrap();
+    let chain = format!("{{file: {{path: {}}}}}", nobody.path().display());
+    let gateway = TestGateway::with(authenticating(config, &chain)).await;
     let _device = gateway.device().await;
     let conn = handler.created().await;
     let mut calls = Calls::new(&gateway, &conn);
     for _ in 0..3 {
         let answer = calls.authenticate("device-7").await;
-        refused(&answer, ResultCode::PermissionDeny, "nobody");
+        refused(
+            &answer,
+            ResultCode::PermissionDeny,
+            "bad username or password",
+        );
     }
     calls.authenticate("device-7").await;
     assert_eq!(handler.closed().await, "banned");

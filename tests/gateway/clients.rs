@@ -1,34 +1,15 @@
 //! Authenticate, takeover, expiry, mountpoints.
 
-use std::{
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::{fs, time::Duration};
 
-use exproto_gateway::auth::{Authenticator, Credentials, Denied, Grant};
-use exproto_tests::{Event, TestGateway, TestHandler, gateway::config};
+use exproto_gateway::auth::hash::argon2id;
+use exproto_tests::{
+    Event, TestGateway, TestHandler,
+    gateway::{authenticating, config},
+};
 use proto::exproto::{ClientInfo, ResultCode};
 
 use crate::calls::{Calls, client, connect, ok, refused};
-
-/// Lets in who knows the password, for as long as the username says.
-struct Door;
-
-type Answer<'a> = std::pin::Pin<Box<dyn Future<Output = Result<Grant, Denied>> + Send + 'a>>;
-
-impl Authenticator for Door {
-    fn authenticate<'a>(&'a self, credentials: &'a Credentials) -> Answer<'a> {
-        Box::pin(async {
-            if credentials.password.reveal() != "open sesame" {
-                return Err(Denied("bad password".to_owned()));
-            }
-            let lifetime = credentials.username.parse().ok().map(Duration::from_millis);
-            Ok(Grant {
-                expires_at: lifetime.map(|lifetime| SystemTime::now() + lifetime),
-            })
-        })
-    }
-}
 
 fn info(clientid: &str, username: &str) -> ClientInfo {
     ClientInfo {
@@ -41,32 +22,26 @@ fn info(clientid: &str, username: &str) -> ClientInfo {
 #[tokio::test]
 async fn a_refused_authenticate_leaves_the_connection_open_and_may_be_tried_again() {
     let handler = TestHandler::start();
-    let config = config(&[&handler]);
-    let gateway = TestGateway::with_authenticator(config, Arc::new(Door)).await;
+    let users = tempfile::NamedTempFile::new().unwrap();
+    fs::write(&users, format!("u:{}", argon2id(b"open sesame"))).unwrap();
+    let chain = format!("{{file: {{path: {}}}}}", users.path().display());
+    let config = authenticating(config(&[&handler]), &chain);
+    let gateway = TestGateway::with(config).await;
     let (mut device, mut calls) = connect(&gateway, &handler).await;
     let denied = calls
-        .authenticate_as(Some(info("a", "")), "knock knock")
+        .authenticate_as(Some(info("a", "u")), "knock knock")
         .await;
-    refused(&denied, ResultCode::PermissionDeny, "bad password");
+    refused(
+        &denied,
+        ResultCode::PermissionDeny,
+        "bad username or password",
+    );
     ok(&calls.send("try again").await);
     device.read(9).await;
     ok(&calls
-        .authenticate_as(Some(info("a", "")), "open sesame")
+        .authenticate_as(Some(info("a", "u")), "open sesame")
         .await);
     ok(&calls.subscribe("t", 0).await);
-}
-
-#[tokio::test]
-async fn what_is_granted_runs_out() {
-    let handler = TestHandler::start();
-    let config = config(&[&handler]);
-    let gateway = TestGateway::with_authenticator(config, Arc::new(Door)).await;
-    let (mut device, mut calls) = connect(&gateway, &handler).await;
-    ok(&calls
-        .authenticate_as(Some(info("a", "50")), "open sesame")
-        .await);
-    device.read_to_end().await;
-    assert_eq!(handler.closed().await, "expired");
 }
 
 #[tokio::test]

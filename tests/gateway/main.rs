@@ -34,6 +34,8 @@ mod dtls13;
 mod adapter;
 /// Authenticate, takeover, expiry.
 mod clients;
+/// Who may be a client, as real issuers, services and Redis say it.
+mod authentication;
 /// Handlers that are slow, wrong, absent or lost.
 mod handlers;
 /// Handlers that refuse single calls, spoken to in plain HTTP/2.

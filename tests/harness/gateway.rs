@@ -1,13 +1,9 @@
 //! A gateway in this process, on free ports.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, time::Duration};
 
 use config::Config;
-use exproto_gateway::{
-    Gateway, Reloader,
-    auth::{Anonymous, Authenticator},
-    shutdown::Drained,
-};
+use exproto_gateway::{Gateway, Reloader, shutdown::Drained};
 use proto::exproto::connection_adapter_client::ConnectionAdapterClient;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -47,6 +43,20 @@ pub fn config(handlers: &[&TestHandler]) -> Config {
     config
 }
 
+/// That configuration, with these authenticators, as the file has them in its list.
+///
+/// # Panics
+/// When they are not good ones.
+#[must_use]
+pub fn authenticating(config: Config, chain: &str) -> Config {
+    let text = format!("authentication: {{chain: [{chain}]}}");
+    let read = Config::parse(&text, "test").expect("a good chain");
+    Config {
+        authentication: read.authentication,
+        ..config
+    }
+}
+
 impl TestGateway {
     /// A gateway for that handler, with the default configuration.
     pub async fn start(handler: &TestHandler) -> Self {
@@ -54,21 +64,16 @@ impl TestGateway {
     }
 
     /// A gateway with that configuration.
-    pub async fn with(config: Config) -> Self {
-        Self::with_authenticator(config, Arc::new(Anonymous)).await
-    }
-
-    /// A gateway that asks that authenticator.
     ///
     /// # Panics
     /// When it does not start.
     #[expect(clippy::unused_async, reason = "must be called inside a runtime")]
-    pub async fn with_authenticator(config: Config, authenticator: Arc<dyn Authenticator>) -> Self {
+    pub async fn with(config: Config) -> Self {
         // Logs of a test: RUST_LOG=exproto_gateway=debug cargo test … -- --nocapture
         let _ = tracing_subscriber::fmt()
             .with_env_filter(EnvFilter::from_default_env())
             .try_init();
-        let gateway = Gateway::bind_with(config, authenticator).expect("the gateway starts");
+        let gateway = Gateway::bind(config).expect("the gateway starts");
         let addresses = gateway.addresses().clone();
         let reloader = gateway.reloader();
         let (shutdown, stop) = oneshot::channel();

@@ -29,6 +29,8 @@ pub mod pod;
 pub mod python;
 /// An authority, and what it signs.
 pub mod pki;
+/// A Redis server.
+pub mod redis;
 
 pub use carrier::{Carrier, Credentials};
 pub use device::Device;
@@ -37,6 +39,7 @@ pub use handler::{Callback, Event, TestHandler};
 pub use pki::Pki;
 pub use pod::Pod;
 pub use process::Process;
+pub use redis::RedisServer;
 
 /// Far longer than anything takes, also on a loaded machine.
 pub const DEADLINE: Duration = Duration::from_secs(30);

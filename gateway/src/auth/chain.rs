@@ -20,7 +20,7 @@ pub(super) struct Link {
 enum Kind {
     Anonymous,
     Users(Users),
-    Jwt(Jwt),
+    Jwt(Box<Jwt>),
     Http(HttpAuthenticator),
     Certificate(CertificateNames),
     Redis(RedisUsers),
@@ -68,10 +68,10 @@ impl Kind {
             Authenticator::File(file) => Self::Users(Users::load(file, hashers()?)?),
             Authenticator::Jwt(jwt) => {
                 let before = before.and_then(|before| match before {
-                    Self::Jwt(before) => Some(before),
+                    Self::Jwt(before) => Some(&**before),
                     _ => None,
                 });
-                Self::Jwt(Jwt::load(jwt, before)?)
+                Self::Jwt(Box::new(Jwt::load(jwt, before)?))
             }
             Authenticator::Http(http) => Self::Http(HttpAuthenticator::load(http)?),
             Authenticator::Certificate(names) => Self::Certificate(names.clone()),

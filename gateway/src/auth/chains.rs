@@ -179,13 +179,13 @@ impl Chains {
             made.extend(self.links().cloned());
         }
         let mut chain = |links: &[Authenticator]| {
-            let mut hashers = || match &hasher {
-                Some(hasher) => Ok(hasher.clone()),
-                None => {
-                    let started = Hasher::start(authentication).map_err(Error::Thread)?;
-                    hasher = Some(started.clone());
-                    Ok(started)
+            let mut hashers = || {
+                if let Some(hasher) = &hasher {
+                    return Ok(hasher.clone());
                 }
+                let started = Hasher::start(authentication).map_err(Error::Thread)?;
+                hasher = Some(started.clone());
+                Ok(started)
             };
             let mut chain = Vec::new();
             for config in links {

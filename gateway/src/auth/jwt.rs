@@ -108,7 +108,7 @@ impl Jwt {
         };
         let claims: Option<Claims> = jsonwebtoken::dangerous::insecure_decode_claims(token).ok();
         let said = claims.as_ref().and_then(|claims| claims.get("iss"));
-        !said.is_some_and(|said| said.as_str() == Some(issuer))
+        said.is_none_or(|said| said.as_str() != Some(issuer))
     }
 
     async fn verify(&self, token: &str, header: &Header) -> Result<Claims, Verdict> {

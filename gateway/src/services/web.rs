@@ -9,7 +9,10 @@ use reqwest::{
     header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue},
     redirect::Policy,
 };
-use rustls::{ClientConfig, RootCertStore, client::WebPkiServerVerifier};
+use rustls::{
+    ClientConfig, RootCertStore,
+    client::{WebPkiServerVerifier, danger::ServerCertVerifier},
+};
 use rustls_platform_verifier::Verifier;
 use serde::Serialize;
 use tokio::{sync::Semaphore, time::timeout};
@@ -209,26 +212,20 @@ fn trust(config: &config::HttpClient) -> Result<ClientConfig, Error> {
     let builder = ClientConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()
         .map_err(Error::Roots)?;
-    let builder = match &config.ca_file {
-        Some(path) => {
-            let mut roots = RootCertStore::empty();
-            roots.add_parsable_certificates(pem::certificates(path)?);
-            let verifier = WebPkiServerVerifier::builder_with_provider(roots.into(), provider);
-            let verifier = verifier.build().map_err(|source| Error::Client {
-                what: "a service with authorities that no certificate can be checked with",
-                source: source.into(),
-            })?;
-            builder
-                .dangerous()
-                .with_custom_certificate_verifier(verifier)
-        }
-        None => {
-            let verifier = Verifier::new(provider).map_err(Error::Roots)?;
-            builder
-                .dangerous()
-                .with_custom_certificate_verifier(Arc::new(verifier))
-        }
+    let verifier: Arc<dyn ServerCertVerifier> = if let Some(path) = &config.ca_file {
+        let mut roots = RootCertStore::empty();
+        roots.add_parsable_certificates(pem::certificates(path)?);
+        let verifier = WebPkiServerVerifier::builder_with_provider(roots.into(), provider);
+        verifier.build().map_err(|source| Error::Client {
+            what: "a service with authorities that no certificate can be checked with",
+            source: source.into(),
+        })?
+    } else {
+        Arc::new(Verifier::new(provider).map_err(Error::Roots)?)
     };
+    let builder = builder
+        .dangerous()
+        .with_custom_certificate_verifier(verifier);
     match &config.certificate {
         Some(certificate) => {
             let chain = pem::certificates(&certificate.chain)?;
