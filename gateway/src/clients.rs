@@ -15,7 +15,7 @@ use crate::{
     admission::Bans,
     auth::{Attributes, Authentication, Credentials, Grant, Refused},
     authorization::{Access, Rules},
-    connection::{Begin, CallError, Client, CloseReason, Handle},
+    connection::{Begin, CallError, Client, CloseReason, Handle, Moment, Origin},
 };
 
 /// How long the older connection of a clientid may take to stop taking calls. It needs no handler for that, so it is
@@ -60,6 +60,12 @@ impl Clients {
         }))
     }
 
+    /// The connection that has the clientid. It may not be the client yet, or not any more.
+    #[must_use]
+    pub fn owner(&self, clientid: &str) -> Option<Handle> {
+        self.0.owners.get(clientid).map(|owner| owner.clone())
+    }
+
     /// Takes the mountpoints for clients that come later.
     pub fn configure(&self, config: &Config) {
         self.0.mountpoints.store(Arc::new(mountpoints(config)));
@@ -90,10 +96,8 @@ impl Clients {
                 return Err(CallError::Unavailable(refused.to_string()));
             }
         };
-        let expiry = match grant.expires_at {
-            Some(at) => Some(from_now(at)?),
-            None => None,
-        };
+        let expires_at = grant.expires_at;
+        let expiry = expires_at.map(from_now).transpose()?;
         let mountpoint = self.mountpoint(&credentials, &grant.attributes)?;
         let access = access(grant)?;
         let client = Arc::new(Client {
@@ -101,6 +105,12 @@ impl Clients {
             username: credentials.username,
             mountpoint,
             access,
+            origin: Origin {
+                proto_name: credentials.proto_name.into(),
+                proto_ver: credentials.proto_ver.into(),
+                authenticated_at: Moment::now(),
+                expires_at: expires_at.map(Moment::from),
+            },
         });
         let claim = self.claim(&client.clientid, handle).await;
         let clientid = client.clientid.clone();

@@ -24,6 +24,8 @@ mod outbox;
 mod timers;
 /// The filters of one client.
 mod subscriptions;
+/// What it tells of itself.
+mod description;
 /// Why it ended.
 mod close;
 /// How it ends.
@@ -52,6 +54,7 @@ use self::{
 pub use self::{
     close::{Blame, CloseReason, SocketFailure},
     delivery::Policy,
+    description::{Description, Moment, Origin},
     handle::{CallError, Handle},
     phase::{Attempt, Begin, Client},
     settings::{InProcess, Settings, Tuning},
@@ -377,6 +380,11 @@ impl Connection {
             Command::Unsubscribe { filter, reply } => {
                 self.subscriptions.remove(&filter);
                 answer(reply, Ok(()));
+            }
+            Command::Describe { reply } => {
+                let mut description = self.subscriptions.describe();
+                self.callbacks.describe(&mut description);
+                answer(reply, description);
             }
         }
         ControlFlow::Continue(())

@@ -23,7 +23,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 pub use self::reload::{Reloaded, Reloader};
 use self::{
     listeners::{Listeners, Shared},
-    servers::{serve_adapter, serve_http},
+    servers::{Servers, serve_adapter, serve_http, serve_management},
 };
 use crate::{
     adapter::Adapter,
@@ -37,10 +37,11 @@ use crate::{
     handler::{self, Handlers},
     http::Health,
     listen::{self, Connections, Security, tcp},
+    management::{Management, Subjects},
     metrics::Metrics,
     registry::Registry,
     shutdown::{self, Drained},
-    tls,
+    tls, tokens,
     watch::{self, Watch},
 };
 
@@ -79,6 +80,22 @@ pub enum Error {
     /// A file that a source of authorization needs cannot be used.
     #[error("authorization")]
     Authorization(#[from] authorization::Error),
+    /// Certificates or keys of a server that is not for devices cannot be used.
+    #[error("{server}.tls")]
+    Server {
+        /// The server, as in the configuration.
+        server: &'static str,
+        /// The file and what is wrong with it.
+        source: tls::Error,
+    },
+    /// A file with tokens cannot be used.
+    #[error("{field}")]
+    Tokens {
+        /// The setting.
+        field: &'static str,
+        /// The file and what is wrong with it.
+        source: tokens::Error,
+    },
     /// The service that tells handlers the adapter's schema could not be built.
     #[error("cannot build the reflection service")]
     Reflection(#[from] tonic_reflection::server::Error),
@@ -102,6 +119,8 @@ pub struct Addresses {
     pub adapter: SocketAddr,
     /// That of health and metrics.
     pub http: SocketAddr,
+    /// That of the management API, where it is on.
+    pub management: Option<SocketAddr>,
 }
 
 /// A gateway whose ports are taken, and which serves once it runs.
@@ -112,6 +131,8 @@ pub struct Gateway {
     watch: Watch,
     adapter: (TcpListener, Adapter),
     http: (TcpListener, Arc<Health>),
+    management: Option<(TcpListener, Management)>,
+    servers: Arc<Servers>,
     addresses: Addresses,
 }
 
@@ -144,6 +165,7 @@ impl Gateway {
             .chain(listeners)
             .filter_map(Result::err)
             .chain(authorization.into_iter().map(Error::from))
+            .chain(Servers::check(config))
             .collect()
     }
 
@@ -153,10 +175,12 @@ impl Gateway {
             pod.as_str(),
             config.cluster.key_file.as_deref(),
         )?);
-        let adapter_socket = bind("adapter.bind", config.adapter.bind, BACKLOG)?;
-        let http_socket = bind("http.bind", config.http.bind, BACKLOG)?;
-        let adapter_address = address(&adapter_socket, "adapter.bind", config.adapter.bind)?;
-        let http_address = address(&http_socket, "http.bind", config.http.bind)?;
+        let (adapter_socket, adapter_address) = bind("adapter.bind", config.adapter.bind)?;
+        let (http_socket, http_address) = bind("http.bind", config.http.bind)?;
+        let management = config.management.is_on();
+        let management_socket = management
+            .then(|| bind("management.bind", config.management.bind))
+            .transpose()?;
         let metrics = Metrics::new();
         let registry = Registry::default();
         let handlers = start_handlers(&config, &registry);
@@ -186,8 +210,17 @@ impl Gateway {
         let watch = Watch::new(files(&config), watch::POLL);
         let authentication = Authentication::load(&config, metrics.clone())?;
         let authorizer = Authorizer::new(&config.authorization, metrics.clone())?;
+        let servers = Arc::new(Servers::load(&config, metrics.clone())?);
         listeners.apply(&config)?;
-        let clients = Clients::new(authentication.clone(), &config, bans);
+        let clients = Clients::new(authentication.clone(), &config, bans.clone());
+        let subjects = Subjects {
+            ids: ids.clone(),
+            registry: registry.clone(),
+            clients: clients.clone(),
+            bans,
+            metrics: metrics.clone(),
+        };
+        let management = Management::new(subjects, servers.management_tokens(), &config.management);
         let adapter = Adapter {
             ids,
             registry,
@@ -201,16 +234,20 @@ impl Gateway {
                 listeners: listeners.addresses(),
                 adapter: adapter_address,
                 http: http_address,
+                management: management_socket.as_ref().map(|(_, address)| *address),
             },
             adapter: (adapter_socket, adapter),
             http: (http_socket, Health::new(handlers, metrics)),
+            management: management_socket.map(|(socket, _)| (socket, management)),
             reloader: Reloader::new(
                 config,
                 listeners.clone(),
                 authentication,
                 authorizer,
                 clients,
+                servers.clone(),
             ),
+            servers,
             listeners,
             watch,
         })
@@ -236,11 +273,15 @@ impl Gateway {
             watch,
             adapter,
             http: (http_socket, health),
+            management,
+            servers,
             addresses,
         } = self;
         let end = CancellationToken::new();
         let http = serve_http(http_socket, health.clone(), end.clone());
-        let adapter = serve_adapter(adapter, &reloader.config().adapter, end.clone())?;
+        let adapter = serve_adapter(adapter, &servers, &reloader.config().adapter, end.clone())?;
+        let management =
+            management.map(|management| serve_management(management, &servers, end.clone()));
         listeners.start();
         let watching = reload::watch(&reloader, watch);
         tracing::info!(?addresses, "serving");
@@ -260,7 +301,15 @@ impl Gateway {
         let drained = shutdown::drain(connections, handlers, lingering, &drain).await;
         end.cancel();
         // Their last answers; whoever keeps a connection open does not keep the process.
-        let _ = timeout(LAST_ANSWERS, async { tokio::join!(http, adapter) }).await;
+        let management = async {
+            if let Some(serving) = management {
+                drop(serving.await);
+            }
+        };
+        let _ = timeout(LAST_ANSWERS, async {
+            tokio::join!(http, adapter, management)
+        })
+        .await;
         Ok(drained)
     }
 }
@@ -268,25 +317,20 @@ impl Gateway {
 /// Every file that may change while the gateway runs, but for the configuration itself.
 fn files(config: &Config) -> Vec<PathBuf> {
     let of_listeners = config.listeners.iter().flat_map(listen::files);
-    let of_clients = auth::files(config)
-        .into_iter()
-        .chain(authorization::files(&config.authorization));
-    let mut files: Vec<PathBuf> = of_listeners.chain(of_clients).collect();
+    let mut files: Vec<PathBuf> = of_listeners
+        .chain(auth::files(config))
+        .chain(authorization::files(&config.authorization))
+        .chain(Servers::files_of(config))
+        .collect();
     files.sort();
     files.dedup();
     files
 }
 
-fn bind(what: &str, bind: Bind, backlog: u32) -> Result<TcpListener, Error> {
-    tcp::bind(bind, backlog).map_err(|source| Error::Bind {
-        what: what.to_owned(),
-        bind,
-        source,
-    })
-}
-
-fn address(socket: &TcpListener, what: &str, bind: Bind) -> Result<SocketAddr, Error> {
-    socket.local_addr().map_err(|source| Error::Bind {
+fn bind(what: &str, bind: Bind) -> Result<(TcpListener, SocketAddr), Error> {
+    let socket = tcp::bind(bind, BACKLOG);
+    let bound = socket.and_then(|socket| socket.local_addr().map(|address| (socket, address)));
+    bound.map_err(|source| Error::Bind {
         what: what.to_owned(),
         bind,
         source,

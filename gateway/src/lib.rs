@@ -35,6 +35,12 @@ pub mod conn_id;
 pub mod registry;
 /// What handlers call.
 pub mod adapter;
+/// The door of servers that are not for devices.
+pub mod door;
+/// Bearer tokens.
+pub mod tokens;
+/// Who may call the adapter.
+pub mod callers;
 /// The user's own services that are asked.
 pub mod services;
 /// Who may be a client.
@@ -47,6 +53,8 @@ pub mod authorization;
 pub mod broker;
 /// Health and metrics over HTTP.
 pub mod http;
+/// Clients, connections and bans over HTTP, for whoever runs the pod.
+pub mod management;
 /// Every instrument.
 pub mod metrics;
 /// Logs.

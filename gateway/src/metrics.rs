@@ -27,6 +27,8 @@ mod authentication;
 mod listener;
 /// What is counted of who may publish and subscribe.
 mod authorization;
+/// What is counted at the servers that are not for devices.
+mod servers;
 
 use self::authorization::Decisions;
 pub use self::{
@@ -124,6 +126,7 @@ pub struct Metrics {
     decisions: Decisions,
     parked: AtomicI64,
     reloads: Mutex<BTreeMap<(&'static str, bool), u64>>,
+    servers: servers::Servers,
     duration: Histogram<f64>,
     durations: [KeyValue; Method::ALL.len()],
     registry: Registry,
@@ -166,6 +169,7 @@ impl Metrics {
             decisions: Decisions::default(),
             parked: AtomicI64::new(0),
             reloads: Mutex::default(),
+            servers: servers::Servers::default(),
             duration,
             durations: Method::ALL.map(|method| KeyValue::new("method", method.as_str())),
             registry,
@@ -173,6 +177,7 @@ impl Metrics {
         });
         metrics.observe_pod();
         metrics.observe_decisions();
+        metrics.observe_servers();
         metrics
     }
 

@@ -77,6 +77,14 @@ impl Secured {
             let context = psk::context(listener, Arc::new(store))?;
             return Ok((Self(Kind::Psk(context)), Vec::new()));
         }
+        Self::of_server(tls)
+    }
+
+    /// Reads the files of a server that has certificates, whoever it is for, and tells what of them is out of its time.
+    ///
+    /// # Errors
+    /// The first file that cannot be used, and why.
+    pub fn of_server(tls: &config::Tls) -> Result<(Self, Vec<Error>), Error> {
         let mut expired = Vec::new();
         let config = server(tls, &mut expired)?;
         Ok((Self(Kind::Certificates(Arc::new(config))), expired))
@@ -86,14 +94,16 @@ impl Secured {
 /// Every file that [`Secured::load`] reads, to be watched. It is right for transport dtls, too.
 #[must_use]
 pub fn files(listener: &config::Listener) -> Vec<PathBuf> {
-    let tls = &listener.tls;
+    let own = files_of(&listener.tls);
+    own.chain(&listener.psk.file).cloned().collect()
+}
+
+/// Every file that [`Secured::of_server`] reads.
+pub fn files_of(tls: &config::Tls) -> impl Iterator<Item = &PathBuf> {
     let own = tls.certificates.iter();
     own.flat_map(|certificate| [&certificate.chain, &certificate.key])
         .chain(&tls.ca_file)
         .chain(&tls.crl_file)
-        .chain(&listener.psk.file)
-        .cloned()
-        .collect()
 }
 
 fn server(tls: &config::Tls, expired: &mut Vec<Error>) -> Result<rustls::ServerConfig, Error> {

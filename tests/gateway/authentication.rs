@@ -13,6 +13,8 @@ use crate::calls::{Calls, connect};
 
 /// Files that change, and passwords that are slow.
 mod files;
+/// What is in no log.
+mod secrets;
 /// A service over HTTP and HTTPS.
 mod services;
 /// Tokens of an issuer.

@@ -32,6 +32,10 @@ mod datagrams;
 mod dtls13;
 /// Result codes, and what callers get wrong.
 mod adapter;
+/// Who may call the adapter.
+mod callers;
+/// The management API.
+mod management;
 /// Authenticate, takeover, expiry.
 mod clients;
 /// Who may be a client, as real issuers, services and Redis say it.

@@ -272,7 +272,11 @@ fn shared_key(context: &mut SslContextBuilder) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn tls(
+/// TLS with the server that has the name [`SERVER`] and a certificate of this authority.
+///
+/// # Errors
+/// The handshake fails, or a file cannot be used.
+pub async fn tls(
     socket: TcpStream,
     credentials: &Credentials,
     certificate: Option<&Files>,

@@ -21,6 +21,7 @@ pub struct TestGateway {
     device: SocketAddr,
     adapter: SocketAddr,
     http: SocketAddr,
+    management: Option<SocketAddr>,
     reloader: Reloader,
     shutdown: oneshot::Sender<()>,
     running: JoinHandle<Drained>,
@@ -34,6 +35,7 @@ pub fn config(handlers: &[&TestHandler]) -> Config {
     config.listeners[0].bind = any;
     config.adapter.bind = any;
     config.http.bind = any;
+    config.management.bind = any;
     config.handler.backoff_min = Duration::from_millis(5);
     config.handler.backoff_max = Duration::from_millis(50);
     config.handler.addresses = handlers
@@ -85,6 +87,7 @@ impl TestGateway {
             device: *addresses.listeners.values().next().expect("a listener"),
             adapter: addresses.adapter,
             http: addresses.http,
+            management: addresses.management,
             reloader,
             shutdown,
             running,
@@ -101,6 +104,12 @@ impl TestGateway {
     #[must_use]
     pub fn adapter_address(&self) -> SocketAddr {
         self.adapter
+    }
+
+    /// Where the management API is, if it is on.
+    #[must_use]
+    pub fn management_address(&self) -> Option<SocketAddr> {
+        self.management
     }
 
     /// What takes a new configuration.

@@ -5,17 +5,26 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Bind, ByteSize, HostPort, count::Count, size::KibBetween};
+use crate::{Bind, ByteSize, Caller, HostPort, ServerTls, count::Count, size::KibBetween};
 
 /// Where the adapter listens, and what it takes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Adapter {
     /// The address to listen on, written as a listener's `bind`. Any but a loopback address needs
-    /// `insecure: true`.
+    /// `callers`, or `insecure: true`.
     pub bind: Bind,
 
-    /// Whether callers from other machines are let in. They are not authenticated: whoever reaches
+    /// Who may call, and what for. Empty: whoever reaches the port may do everything.
+    #[schemars(
+        example = "[{name: a, token_file: /tokens/a, certificate: a.test, scopes: [send]}]"
+    )]
+    pub callers: Vec<Caller>,
+
+    /// Its certificate, and what is asked of callers.
+    pub tls: ServerTls,
+
+    /// Whether callers from other machines are let in although there are no `callers`: whoever reaches
     /// the port controls every connection. Let only the handler reach it.
     pub insecure: bool,
 
@@ -39,6 +48,8 @@ impl Default for Adapter {
     fn default() -> Self {
         Self {
             bind: Bind((Ipv4Addr::LOCALHOST, 9100).into()),
+            callers: Vec::new(),
+            tls: ServerTls::default(),
             insecure: false,
             advertised_address: None,
             max_request: ByteSize::mib(16),

@@ -9,6 +9,8 @@ mod authentication;
 mod authorization;
 /// Addresses that are taken twice.
 mod binds;
+/// The adapter and the management API.
+mod servers;
 /// Listeners: their names, and each by itself.
 mod listener;
 
@@ -23,7 +25,7 @@ pub(crate) fn check(config: &Config, root: &Node) -> Vec<Problem> {
     authorization::check(config, &mut report);
     binds::check(config, &mut report);
     handler(config, &mut report);
-    adapter(config, &mut report);
+    servers::check(config, &mut report);
     messages(config, &mut report);
     report.problems
 }
@@ -88,18 +90,6 @@ fn handler(config: &Config, report: &mut Report) {
             let text = "it is more than handler.backoff_max; write the same or less";
             report.add("handler.backoff_min", text);
         }
-    }
-}
-
-fn adapter(config: &Config, report: &mut Report) {
-    let adapter = &config.adapter;
-    if !adapter.bind.is_loopback() && !adapter.insecure {
-        let text = format!(
-            "{} lets other machines in, and callers are not authenticated; let only the handler \
-             reach the port and write adapter.insecure: true, or bind a loopback address",
-            adapter.bind
-        );
-        report.add("adapter.bind", text);
     }
 }
 

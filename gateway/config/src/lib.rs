@@ -78,11 +78,20 @@ mod handler;
 /// The gRPC service that the handler calls back.
 mod adapter;
 
+/// Who may call it, and what for.
+mod callers;
+
 /// What routes messages by topic.
 mod broker;
 
 /// Health and metrics, drain, log.
 mod operation;
+
+/// The management API.
+mod management;
+
+/// TLS of the servers that are not for devices.
+mod server_tls;
 
 /// Addresses to listen on.
 mod bind;
@@ -121,6 +130,7 @@ pub use authorization::{
 pub use bans::{Ban, Banned, Bans, Until};
 pub use bind::Bind;
 pub use broker::{Broker, BrokerKind};
+pub use callers::{Caller, Scope};
 pub use cluster::{Cluster, Pod};
 pub use connection::Connection;
 pub use error::{Error, Place, Problem};
@@ -130,17 +140,20 @@ pub use framing::{
 pub use handler::{Handler, HandlerAddress, HandlerService, HostPort, OnHandlerLoss};
 pub use limits::{AccessRule, Limits, Traffic};
 pub use listener::{IdleTimeout, Listener, Transport};
+pub use management::Management;
 pub use manual::annotated_default;
 pub use mountpoint::Mountpoint;
 pub use name::{ClusterName, ListenerName, PodName};
 pub use operation::{Drain, Http, Log, LogFormat, LogLevel};
 pub use pattern::KeyTemplate;
+pub use period::parse_period;
 pub use proxy::{Network, Others, ProxyProtocol};
 pub use rate::Rate;
 pub use rules::{
     Action, Level, NamePattern, Permission, Piece, Placeholder, Rule, RuleFilter, RulePattern,
     Rules,
 };
+pub use server_tls::ServerTls;
 pub use services::{HttpClient, HttpUrl, Redis, RedisUrl};
 pub use size::ByteSize;
 pub use sockets::{Tcp, Udp};
@@ -207,6 +220,9 @@ pub struct Config {
     /// The server of health and metrics.
     pub http: Http,
 
+    /// The server with which whoever runs the pod looks at connections and clients, and bans and kicks.
+    pub management: Management,
+
     /// What a pod does when it is told to end (SIGTERM): it stops accepting, closes its connections,
     /// and exits.
     pub drain: Drain,
@@ -231,6 +247,7 @@ impl Default for Config {
             adapter: Adapter::default(),
             broker: Broker::default(),
             http: Http::default(),
+            management: Management::default(),
             drain: Drain::default(),
             log: Log::default(),
         }

@@ -22,6 +22,17 @@ pub(crate) struct PeriodOrOff(Option<Duration>);
 const EXPECTING: &str = "a time such as 10s";
 const OFF: &str = "off";
 
+/// A time as the file would have it, such as `10s`; not zero.
+///
+/// # Errors
+/// What is wrong with it, and what to write.
+pub fn parse_period(text: &str) -> Result<Duration, String> {
+    match text.parse()? {
+        Period(Duration::ZERO) => Err("0s is too short; write 1ms or more".into()),
+        Period(period) => Ok(period),
+    }
+}
+
 impl From<Duration> for Period {
     fn from(duration: Duration) -> Self {
         Self(duration)

@@ -48,6 +48,11 @@ impl Link {
         }
     }
 
+    /// Whether it needs threads that hash.
+    pub(super) fn hashes(&self) -> bool {
+        self.kind.load().hashes()
+    }
+
     /// Reads its files again. Where one of them cannot be used, it stays as it is.
     pub(super) fn refresh(&self, hashers: Hashers) -> Result<(), Error> {
         let before = self.kind.load_full();

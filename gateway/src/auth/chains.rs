@@ -170,14 +170,11 @@ impl Chains {
             before.hashing_threads == authentication.hashing_threads
                 && before.max_waiting == authentication.max_waiting
         };
-        // Those that hash keep to the threads that they have.
         let kept = self.hashing.as_ref().filter(same);
-        let reusable = kept.is_some() || self.hashing.is_none();
         let mut hasher = kept.map(|(_, hasher)| hasher.clone());
-        let mut made: Vec<Arc<Link>> = Vec::new();
-        if reusable {
-            made.extend(self.links().cloned());
-        }
+        // Those that hash keep to the threads that they have.
+        let reusable = |link: &&Arc<Link>| kept.is_some() || !link.hashes();
+        let mut made: Vec<Arc<Link>> = self.links().filter(reusable).cloned().collect();
         let mut chain = |links: &[Authenticator]| {
             let mut hashers = || {
                 if let Some(hasher) = &hasher {

@@ -15,6 +15,9 @@ use serde_json::Value;
 use super::{Attributes, Credentials, Error, Grant, Verdict};
 use crate::services::{Answer, Web};
 
+/// Answers of more bytes are not kept, so that `cache_entries` bounds the memory as well.
+const LARGEST_KEPT: usize = 16 * 1024;
+
 /// Asks one service.
 pub(super) struct HttpAuthenticator {
     web: Web,
@@ -82,21 +85,24 @@ impl HttpAuthenticator {
             cert_subject: certificate.map(|certificate| certificate.dn.as_str()),
         };
         let Some(cache) = &self.cache else {
-            return (self.ask(&question).await, false);
+            return (self.ask(&question).await.0, false);
         };
         let key = cache.key(&question);
         if let Some(known) = cache.get(&key) {
             return (known, true);
         }
-        let verdict = self.ask(&question).await;
-        cache.put(key, &verdict);
+        let (verdict, size) = self.ask(&question).await;
+        if size <= LARGEST_KEPT {
+            cache.put(key, &verdict);
+        }
         (verdict, false)
     }
 
-    async fn ask(&self, question: &Question<'_>) -> Verdict {
+    /// Also tells the size of the answer.
+    async fn ask(&self, question: &Question<'_>) -> (Verdict, usize) {
         match self.web.post(question).await {
-            Ok(answer) => read(&answer),
-            Err(error) => Verdict::unavailable(error),
+            Ok(answer) => (read(&answer), answer.body.len()),
+            Err(error) => (Verdict::unavailable(error), 0),
         }
     }
 }

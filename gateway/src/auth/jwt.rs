@@ -55,6 +55,13 @@ impl Jwt {
             }
             None => Source::Fixed(Keys::load(config)?),
         };
+        let names_client = |expected: &String| expected.contains("${");
+        if before.is_none() && !config.claims.values().any(names_client) {
+            tracing::warn!(
+                "jwt: no claim names the client, so that a good token is good for any clientid; \
+                 write for example claims: {{sub: \"${{clientid}}\"}}"
+            );
+        }
         Ok(Self {
             config: config.clone(),
             source,

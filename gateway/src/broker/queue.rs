@@ -151,6 +151,13 @@ impl Queue {
         self.backlog.lock().len()
     }
 
+    /// Messages waiting, and their bytes.
+    #[must_use]
+    pub fn waiting(&self) -> (usize, usize) {
+        let backlog = self.backlog.lock();
+        (backlog.len(), backlog.bytes())
+    }
+
     /// Whether none is waiting.
     #[must_use]
     pub fn is_empty(&self) -> bool {

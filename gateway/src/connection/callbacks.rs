@@ -17,6 +17,7 @@ use bytes::{Bytes, BytesMut};
 use super::{
     CHUNK, CloseReason,
     delivery::{Delivered, Delivery, Event, Standing},
+    description::Description,
     handle::Shared,
 };
 use crate::broker::queue::{Queue, Ready};
@@ -200,6 +201,15 @@ impl Callbacks {
             self.start();
         }
         Poll::Ready(delivered.outcome)
+    }
+
+    /// What waits in the queue, which does not count what is in flight.
+    pub(super) fn describe(&self, description: &mut Description) {
+        if let Some(queue) = &self.queue {
+            let (messages, bytes) = queue.waiting();
+            description.messages_waiting = messages;
+            description.message_bytes_waiting = bytes;
+        }
     }
 
     /// The connection takes no more messages.

@@ -18,7 +18,7 @@ use tokio::{
 };
 
 use super::{
-    Begin, Client, CloseReason, Guard, Settings,
+    Begin, Client, CloseReason, Description, Guard, Moment, Settings,
     mailbox::{Mailbox, Refused},
     outbox::Outbox,
     phase::Phase,
@@ -57,6 +57,9 @@ pub(super) enum Command {
     Unsubscribe {
         filter: Filter,
         reply: Reply,
+    },
+    Describe {
+        reply: oneshot::Sender<Description>,
     },
 }
 
@@ -121,6 +124,7 @@ pub(super) struct Shared {
     pub(super) id: ConnId,
     pub(super) key: u64,
     pub(super) info: ConnInfo,
+    pub(super) connected_at: Moment,
     pub(super) settings: Arc<Settings>,
     pub(super) phase: Phase,
     /// The outbox's free bytes.
@@ -153,6 +157,7 @@ impl Shared {
             id,
             key,
             info,
+            connected_at: Moment::now(),
             phase: Phase::default(),
             room: Semaphore::new(outbox_limit),
             settings,
@@ -200,6 +205,12 @@ impl Handle {
     #[must_use]
     pub fn info(&self) -> &ConnInfo {
         &self.0.info
+    }
+
+    /// When the device was through its handshakes.
+    #[must_use]
+    pub fn connected_at(&self) -> Moment {
+        self.0.connected_at
     }
 
     /// The name of the connection's listener.
@@ -302,6 +313,13 @@ impl Handle {
     pub async fn unsubscribe(&self, filter: Filter) -> Result<(), CallError> {
         self.call(|reply| Command::Unsubscribe { filter, reply })
             .await
+    }
+
+    /// What the connection tells of itself.
+    pub async fn describe(&self) -> Result<Description, CallError> {
+        let (reply, answer) = oneshot::channel();
+        self.ask(Command::Describe { reply }).await?;
+        answer.await.map_err(|_| CallError::Gone)
     }
 
     /// The client that the connection is.

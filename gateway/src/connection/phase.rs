@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicBool, AtomicU8, Ordering},
 };
 
-use super::CallError;
+use super::{CallError, Origin};
 use crate::authorization::Access;
 
 /// A connection after Authenticate.
@@ -19,6 +19,8 @@ pub struct Client {
     pub mountpoint: String,
     /// What it may do.
     pub access: Access,
+    /// How it came to be one.
+    pub origin: Origin,
 }
 
 const OPEN: u8 = 0;
@@ -111,6 +113,7 @@ mod tests {
             username: String::new(),
             mountpoint: String::new(),
             access: Access::default(),
+            origin: Origin::default(),
         })
     }
 

@@ -2,8 +2,11 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use super::CallError;
+use super::{CallError, Description};
 use crate::broker::{Broker, Filter, Qos, Subscription, queue::Queue};
+
+/// So many filters are told of at most: whoever looks need not see a million.
+const TOLD: usize = 1000;
 
 /// What one client has subscribed. Most connections subscribe to nothing, and then this holds nothing.
 #[expect(clippy::box_collection, reason = "it is small while there are none")]
@@ -35,6 +38,25 @@ impl Subscriptions {
     pub(super) fn remove(&mut self, filter: &Filter) {
         if let Some(held) = &mut self.0 {
             held.remove(filter);
+        }
+    }
+
+    /// What there is, and nothing yet of messages.
+    pub(super) fn describe(&self) -> Description {
+        let held = self.0.iter().flat_map(|held| held.iter());
+        let mut filters: Vec<_> = held.collect();
+        let all_subscriptions = filters.len();
+        if all_subscriptions > TOLD {
+            filters.select_nth_unstable_by_key(TOLD, |(filter, _)| *filter);
+            filters.truncate(TOLD);
+        }
+        filters.sort_unstable_by_key(|(filter, _)| *filter);
+        let told = filters.into_iter();
+        let told = told.map(|(filter, held)| (filter.as_str().to_owned(), held.qos() as u8));
+        Description {
+            subscriptions: told.collect(),
+            all_subscriptions,
+            ..Description::default()
         }
     }
 }

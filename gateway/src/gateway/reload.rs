@@ -6,7 +6,7 @@ use config::Config;
 use parking_lot::Mutex;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{Error, Listeners, files};
+use super::{Error, Listeners, files, servers::Servers};
 use crate::{auth::Authentication, authorization::Authorizer, clients::Clients, watch::Watch};
 
 /// The least time between two looks for connections that are banned.
@@ -22,6 +22,7 @@ struct Inner {
     authentication: Authentication,
     authorizer: Authorizer,
     clients: Clients,
+    servers: Arc<Servers>,
 }
 
 /// What a reload came to.
@@ -38,6 +39,7 @@ impl Reloader {
         authentication: Authentication,
         authorizer: Authorizer,
         clients: Clients,
+        servers: Arc<Servers>,
     ) -> Self {
         Self(Arc::new(Inner {
             config: Mutex::new(Arc::new(config)),
@@ -45,6 +47,7 @@ impl Reloader {
             authentication,
             authorizer,
             clients,
+            servers,
         }))
     }
 
@@ -66,6 +69,7 @@ impl Reloader {
             adapter: current.adapter.clone(),
             broker: current.broker.clone(),
             http: current.http.clone(),
+            management: current.management.clone(),
             ..config
         };
         let reloaded = self.apply(&config);
@@ -102,6 +106,7 @@ impl Reloader {
         self.0.listeners.refresh(changed);
         self.0.authentication.refresh(changed);
         self.0.authorizer.refresh(changed);
+        self.0.servers.refresh(changed);
     }
 }
 
@@ -114,6 +119,7 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         ("adapter", old.adapter != new.adapter),
         ("broker", old.broker != new.broker),
         ("http", old.http != new.http),
+        ("management", old.management != new.management),
         ("log.format", old.log.format != new.log.format),
     ];
     let changed = differs.iter().filter(|(_, differs)| *differs);

@@ -1,4 +1,7 @@
-//! The ports that are not for devices: the adapter, and health and metrics.
+//! The ports that are not for devices: the adapter, the management API, and health and metrics.
+
+/// What they read from files.
+mod secrets;
 
 use std::{sync::Arc, time::Duration};
 
@@ -7,11 +10,14 @@ use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use tonic::transport::Server;
 
+pub(super) use self::secrets::Servers;
 use super::Error;
 use crate::{
     adapter::Adapter,
+    callers::Guard,
+    door::Door,
     http::{Health, router},
-    listen::tcp,
+    management::{self, Management},
 };
 
 /// Bytes of requests that one HTTP/2 connection of a handler may have on their way. Half of it over 256 is how many
@@ -35,11 +41,15 @@ pub(super) fn serve_http(
 
 pub(super) fn serve_adapter(
     (socket, adapter): (TcpListener, Adapter),
+    servers: &Servers,
     config: &config::Adapter,
     end: CancellationToken,
 ) -> Result<AbortOnDropHandle<()>, Error> {
     let limit = config.max_request.bytes();
+    let metrics = adapter.metrics.clone();
     let service = ConnectionAdapterServer::new(adapter).max_decoding_message_size(limit);
+    let service = Guard::new(service, servers.callers(), metrics.clone());
+    let door = Door::open(socket, servers.adapter(), metrics);
     let (reporter, health) = tonic_health::server::health_reporter();
     let reflection = || {
         tonic_reflection::server::Builder::configure()
@@ -54,7 +64,7 @@ pub(super) fn serve_adapter(
         .add_service(health)
         .add_service(reflection().build_v1()?)
         .add_service(reflection().build_v1alpha()?)
-        .serve_with_incoming_shutdown(tcp::incoming(socket, "adapter"), end.cancelled_owned());
+        .serve_with_incoming_shutdown(door, end.cancelled_owned());
     Ok(AbortOnDropHandle::new(tokio::spawn(async move {
         reporter
             .set_service_status(ADAPTER, tonic_health::ServingStatus::Serving)
@@ -63,4 +73,13 @@ pub(super) fn serve_adapter(
             tracing::error!(%error, "the adapter has failed");
         }
     })))
+}
+
+pub(super) fn serve_management(
+    (socket, management): (TcpListener, Management),
+    servers: &Servers,
+    end: CancellationToken,
+) -> AbortOnDropHandle<()> {
+    let door = Door::open(socket, servers.management(), servers.metrics());
+    AbortOnDropHandle::new(tokio::spawn(management::serve(door, management, end)))
 }

@@ -45,6 +45,25 @@ pub fn describe(der: &[u8], details: &mut Details) {
     details.set_certificate(peer);
 }
 
+/// The names by which a certificate's owner may be known: the most specific common name, DNS names in lower case, and
+/// URIs.
+#[must_use]
+pub fn names(der: &[u8]) -> Vec<String> {
+    let Some(certificate) = parse(der) else {
+        return Vec::new();
+    };
+    let alternative = certificate.subject_alternative_name().ok().flatten();
+    let alternative = alternative.map(|extension| &extension.value.general_names);
+    let alternative = alternative.into_iter().flatten();
+    let alternative = alternative.filter_map(|name| match name {
+        GeneralName::DNSName(name) => Some(name.to_ascii_lowercase()),
+        GeneralName::URI(name) => Some((*name).to_owned()),
+        _ => None,
+    });
+    let common = name::common(certificate.subject()).into_iter();
+    common.chain(alternative).collect()
+}
+
 /// The certificate, unless its DER is none.
 pub(super) fn parse(der: &[u8]) -> Option<X509Certificate<'_>> {
     let (_, certificate) = X509Certificate::from_der(der).ok()?;
@@ -160,6 +179,13 @@ mod tests {
         let headers = details.headers().unwrap();
         assert!(headers.contains_key("exproto-cert-fingerprint"));
         assert!(!headers.contains_key("exproto-cert-serial"));
+    }
+
+    #[test]
+    fn its_owner_is_known_by_common_dns_and_uri_names() {
+        let known = ["device-7", "device-7.example.net", "urn:dev:7"];
+        assert_eq!(names(&device()), known);
+        assert_eq!(names(b"\x30\x80 no"), Vec::<String>::new());
     }
 
     #[test]

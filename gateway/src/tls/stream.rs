@@ -28,6 +28,15 @@ impl<Io> TlsStream<Io> {
         }
     }
 
+    /// The certificate, in DER, that the other side has shown.
+    #[must_use]
+    pub fn peer_certificate(&self) -> Option<&[u8]> {
+        match self {
+            Self::Rustls(stream) => Some(stream.get_ref().1.peer_certificates()?.first()?),
+            Self::Openssl(_) => None,
+        }
+    }
+
     /// What is below. Bytes read or written there break the session.
     pub fn get_mut(&mut self) -> &mut Io {
         match self {

@@ -26,6 +26,9 @@ pub(super) fn check(config: &Config, report: &mut Report) {
         .collect();
     binds.push(stream("adapter.bind", config.adapter.bind));
     binds.push(stream("http.bind", config.http.bind));
+    if config.management.is_on() {
+        binds.push(stream("management.bind", config.management.bind));
+    }
     for (index, here) in binds.iter().enumerate() {
         let clash = binds[..index]
             .iter()

@@ -90,8 +90,8 @@ fn rules_across_fields_are_reported_together() {
          gateway.yaml:3:11: listeners[1].bind: [::]:1 clashes with [::]:1 of listeners[0].bind; \
          choose another port\n\
          gateway.yaml:4:17: adapter.bind: [::]:9100 lets other machines in, and callers are not \
-         authenticated; let only the handler reach the port and write adapter.insecure: true, or \
-         bind a loopback address"
+         authenticated; write adapter.callers, or let only the handler reach the port and write \
+         adapter.insecure: true, or bind a loopback address"
     );
 }
 

@@ -97,9 +97,9 @@ fn an_error_of_the_environment_names_the_variable() {
         ),
         (
             ("EXPROTO_ADAPTER__BIND", "1.2.3.4:5"),
-            "adapter.bind: 1.2.3.4:5 lets other machines in, and callers are not authenticated; let \
-             only the handler reach the port and write adapter.insecure: true, or bind a loopback \
-             address",
+            "adapter.bind: 1.2.3.4:5 lets other machines in, and callers are not authenticated; \
+             write adapter.callers, or let only the handler reach the port and write \
+             adapter.insecure: true, or bind a loopback address",
         ),
         (
             ("EXPROTO_ADAPTER__BNID", "1"),
@@ -135,7 +135,8 @@ fn an_error_of_the_environment_names_the_variable() {
         (
             ("EXPROTO_NO__SUCH", "1"),
             "no: there is no such key; the keys here are pod, cluster, listeners, limits, \
-             bans, mountpoint, authentication, authorization, connection, handler, adapter, broker, http, drain, log",
+             bans, mountpoint, authentication, authorization, connection, handler, adapter, broker, http, \
+             management, drain, log",
         ),
     ];
     for (variable, expected) in cases {

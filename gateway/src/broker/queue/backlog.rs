@@ -76,6 +76,10 @@ impl Backlog {
         self.droppable.queue.len() + self.kept.queue.len()
     }
 
+    pub(super) fn bytes(&self) -> usize {
+        self.droppable.bytes + self.kept.bytes
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.len() == 0
     }

@@ -18,7 +18,8 @@ const BROKEN: &[(&str, &str)] = &[
     (
         "nothing: 1",
         "1:1: nothing: there is no such key; the keys here are pod, cluster, listeners, \
-         limits, bans, mountpoint, authentication, authorization, connection, handler, adapter, broker, http, drain, log",
+         limits, bans, mountpoint, authentication, authorization, connection, handler, adapter, broker, http, \
+         management, drain, log",
     ),
     (
         "adapter:\n  bnd: 127.0.0.1:1",
@@ -30,13 +31,13 @@ const BROKEN: &[(&str, &str)] = &[
     ),
     (
         "adapter: 5",
-        "1:10: adapter: \"5\" does not fit; write a mapping of the keys bind, insecure, \
-         advertised_address, max_request, max_concurrent_calls",
+        "1:10: adapter: \"5\" does not fit; write a mapping of the keys bind, callers, \
+         tls, insecure, advertised_address, max_request, max_concurrent_calls",
     ),
     (
         "adapter:\n  - bind",
-        "2:3: adapter: this is a list; write a mapping of the keys bind, insecure, \
-         advertised_address, max_request, max_concurrent_calls",
+        "2:3: adapter: this is a list; write a mapping of the keys bind, callers, \
+         tls, insecure, advertised_address, max_request, max_concurrent_calls",
     ),
     (
         "listeners: {name: a}",
@@ -229,8 +230,8 @@ const BROKEN: &[(&str, &str)] = &[
     ),
     (
         "listeners:\n  - mountpoint: ${client}/",
-        "2:17: listeners[0].mountpoint: \"${client}/\" cannot be a mountpoint: only ${clientid} \
-         and ${username} are filled in; remove any other ${…}",
+        "2:17: listeners[0].mountpoint: \"${client}/\" cannot be a mountpoint: only ${clientid}, \
+         ${username} and ${attr.NAME} are filled in; remove any other ${…}",
     ),
     (
         "listeners:\n  - transport: quic",
@@ -316,7 +317,8 @@ const BROKEN: &[(&str, &str)] = &[
     (
         "- a",
         "1:1: this is a list; write a mapping of the keys pod, cluster, listeners, limits, bans, \
-         mountpoint, authentication, authorization, connection, handler, adapter, broker, http, drain, log",
+         mountpoint, authentication, authorization, connection, handler, adapter, broker, http, management, \
+         drain, log",
     ),
     (
         "listeners: []",
@@ -344,8 +346,8 @@ const BROKEN: &[(&str, &str)] = &[
     (
         "adapter:\n  bind: 0.0.0.0:9100",
         "2:9: adapter.bind: 0.0.0.0:9100 lets other machines in, and callers are not \
-         authenticated; let only the handler reach the port and write adapter.insecure: true, or \
-         bind a loopback address",
+         authenticated; write adapter.callers, or let only the handler reach the port and write \
+         adapter.insecure: true, or bind a loopback address",
     ),
     (
         "handler:\n  addresses: []",

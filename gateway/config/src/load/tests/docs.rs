@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, fs, path::Path};
 use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::Value;
 
-use crate::{Authentication, Bans, Config, Connection, Listener};
+use crate::{Adapter, Authentication, Bans, Config, Connection, Listener, Management};
 
 #[test]
 fn every_example_in_the_documentation_is_a_good_one() {
@@ -106,4 +106,25 @@ fn every_option_of_authentication_has_an_example() {
     let all = keys::<Authentication>(&[]);
     assert!(all.len() > 40, "{}", all.len());
     are_shown("authentication.md", &all);
+}
+
+#[test]
+fn every_option_of_the_management_api_and_of_callers_has_an_example() {
+    are_shown("management.md", &keys::<Management>(&[]));
+    let mut all = keys::<Adapter>(&[]);
+    assert!(
+        all.contains("crl_file") && all.contains("scopes"),
+        "{all:?}"
+    );
+    // Sizes and addresses are no matter of security.
+    all.retain(|key| {
+        ![
+            "insecure",
+            "max_request",
+            "max_concurrent_calls",
+            "advertised_address",
+        ]
+        .contains(&&**key)
+    });
+    are_shown("security.md", &all);
 }

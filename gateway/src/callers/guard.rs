@@ -1,0 +1,106 @@
+//! Where the adapter's calls are let through or turned away, before their bodies are read.
+
+use std::{
+    convert::Infallible,
+    future::{Ready, ready},
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use config::Scope;
+use futures_util::future::Either;
+use tonic::{Status, body::Body, server::NamedService};
+use tower::Service;
+
+use super::Callers;
+use crate::{
+    door::Peer,
+    metrics::{ADAPTER_METHODS, Metrics},
+};
+
+/// What a method needs, in the order of [`ADAPTER_METHODS`].
+const NEEDED: [Scope; ADAPTER_METHODS.len()] = [
+    Scope::Send,
+    Scope::Send,
+    Scope::Session,
+    Scope::Session,
+    Scope::Publish,
+    Scope::Session,
+    Scope::Session,
+    Scope::Raw,
+];
+
+/// The adapter's service, behind a look at who calls.
+#[derive(Clone)]
+pub struct Guard<S> {
+    inner: S,
+    /// `None`: everybody may do everything.
+    callers: Option<Arc<Callers>>,
+    metrics: Arc<Metrics>,
+}
+
+impl<S> Guard<S> {
+    /// Lets through to `inner` what these callers may call.
+    pub fn new(inner: S, callers: Option<Arc<Callers>>, metrics: Arc<Metrics>) -> Self {
+        Self {
+            inner,
+            callers,
+            metrics,
+        }
+    }
+
+    fn check<B>(&self, request: &http::Request<B>) -> Result<(), Status> {
+        let Some(callers) = &self.callers else {
+            return Ok(());
+        };
+        // A call that does not exist is answered so, to those who may call at all.
+        let called = request.uri().path().rsplit('/').next().unwrap_or_default();
+        let known = ADAPTER_METHODS.iter().position(|method| *method == called);
+        let peer = request.extensions().get::<Peer>();
+        let refused = match known {
+            Some(place) => {
+                let call = (ADAPTER_METHODS[place], NEEDED[place]);
+                callers.check(request.headers(), peer, call)
+            }
+            None => callers.identify(request.headers(), peer).map(drop),
+        };
+        refused.map_err(|refused| {
+            let method = known.map_or("other", |place| ADAPTER_METHODS[place]);
+            self.metrics.adapter_refused(method, refused.reason());
+            let address = peer.map(|peer| peer.address);
+            tracing::debug!(
+                method,
+                ?address,
+                reason = refused.reason(),
+                "adapter call turned away"
+            );
+            Status::from(refused)
+        })
+    }
+}
+
+impl<S: NamedService> NamedService for Guard<S> {
+    const NAME: &'static str = S::NAME;
+}
+
+type Response = http::Response<Body>;
+
+impl<S> Service<http::Request<Body>> for Guard<S>
+where
+    S: Service<http::Request<Body>, Response = Response, Error = Infallible>,
+{
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Either<Ready<Result<Response, Infallible>>, S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+        match self.check(&request) {
+            Ok(()) => Either::Right(self.inner.call(request)),
+            Err(status) => Either::Left(ready(Ok(status.into_http()))),
+        }
+    }
+}

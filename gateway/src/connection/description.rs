@@ -1,0 +1,74 @@
+//! What a connection tells of itself to whoever runs the pod.
+
+use std::{
+    fmt,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+/// What only the connection's task knows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Description {
+    /// Some of its filters, as they are mounted, in order, with the quality of service asked for.
+    pub subscriptions: Vec<(String, u8)>,
+    /// How many there are in all.
+    pub all_subscriptions: usize,
+    /// Messages that wait for the handler.
+    pub messages_waiting: usize,
+    /// Their bytes.
+    pub message_bytes_waiting: usize,
+}
+
+/// How a connection became a client, and until when it is one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Origin {
+    /// The handler's name for the device's protocol; may be empty.
+    pub proto_name: Box<str>,
+    /// Its version; may be empty.
+    pub proto_ver: Box<str>,
+    /// When Authenticate was answered.
+    pub authenticated_at: Moment,
+    /// When it will be closed with `expired`.
+    pub expires_at: Option<Moment>,
+}
+
+/// A time of day, in eight bytes: milliseconds since 1970.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Moment(u64);
+
+impl Moment {
+    /// This one.
+    #[must_use]
+    pub fn now() -> Self {
+        SystemTime::now().into()
+    }
+}
+
+impl From<SystemTime> for Moment {
+    fn from(time: SystemTime) -> Self {
+        let since_1970 = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self(u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX))
+    }
+}
+
+/// As RFC 3339 has it, in UTC and whole seconds.
+impl fmt::Display for Moment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The last day of the year 9999 is the last that can be written.
+        let last = 253_402_300_799_000;
+        let time = UNIX_EPOCH + Duration::from_millis(self.0.min(last));
+        config::Until(time).fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_are_written_as_rfc_3339_has_it() {
+        let time = UNIX_EPOCH + Duration::from_millis(1_800_000_000_999);
+        assert_eq!(Moment::from(time).to_string(), "2027-01-15T08:00:00Z");
+        assert_eq!(Moment(u64::MAX).to_string(), "9999-12-31T23:59:59Z");
+        assert_eq!(Moment::default().to_string(), "1970-01-01T00:00:00Z");
+    }
+}
