@@ -6,6 +6,7 @@ use config::{AuthorizationSource, RulesFile};
 use tempfile::TempDir;
 
 use super::*;
+use crate::{auth::Attributes, broker::Qos};
 
 pub(super) fn publish(topic: &str) -> Wanted<'_> {
     Wanted::new(Verb::Publish, topic, Qos::AtMostOnce)
