@@ -15,6 +15,7 @@ use tonic::{Request, Response, Status};
 
 use crate::{
     auth::{Credentials, Password},
+    authorization::{Asker, Authorizer, Denied, Wanted},
     broker::{self, Broker, Filter, Publication, Qos, Topic},
     clients::Clients,
     conn_id::{ConnIds, Place},
@@ -36,6 +37,8 @@ pub struct Adapter {
     pub registry: Registry,
     /// Who authenticates them.
     pub clients: Clients,
+    /// Who says what they may do.
+    pub authorizer: Authorizer,
     /// Who routes what they publish.
     pub broker: Broker,
     /// What counts the calls.
@@ -60,14 +63,37 @@ impl Adapter {
         self.broker.topic(text).map_err(|error| bad_topic(&error))
     }
 
-    fn filter(&self, text: &str, client: &Client) -> Result<Filter, CallError> {
+    fn filter(&self, text: &str) -> Result<Filter, CallError> {
         if text.is_empty() {
             return Err(CallError::Missing("topic"));
         }
-        self.broker
-            .filter(text)
-            .and_then(|filter| filter.mount(&client.mountpoint))
-            .map_err(|error| bad_topic(&error))
+        self.broker.filter(text).map_err(|error| bad_topic(&error))
+    }
+
+    /// Whether the client may do that; `wanted` is about its own topics, without the mountpoint.
+    async fn authorize(
+        &self,
+        handle: &Handle,
+        client: &Client,
+        wanted: &Wanted<'_>,
+    ) -> Result<(), CallError> {
+        let asker = Asker {
+            clientid: &client.clientid,
+            username: &client.username,
+            ip: handle.info().device.ip(),
+            listener: handle.listener(),
+            is_mounted: !client.mountpoint.is_empty(),
+            access: &client.access,
+        };
+        let denied = match self.authorizer.authorize(&asker, wanted).await {
+            // It may have ended while somebody was asked.
+            Ok(()) => return handle.alive(),
+            Err(denied) => denied,
+        };
+        Err(match denied {
+            Denied::NotAllowed(_) => CallError::Denied(denied.to_string()),
+            Denied::Unavailable(_) => CallError::Unavailable(denied.to_string()),
+        })
     }
 
     async fn publish_as(
@@ -123,6 +149,11 @@ fn bad_topic(error: &broker::topic::Error) -> CallError {
         field: "topic",
         problem: error.to_string(),
     }
+}
+
+fn mount(filter: &Filter, client: &Client) -> Result<Filter, CallError> {
+    let mounted = filter.mount(&client.mountpoint);
+    mounted.map_err(|error| bad_topic(&error))
 }
 
 fn name(field: &'static str, text: &str) -> Result<(), CallError> {
@@ -227,6 +258,8 @@ impl ConnectionAdapter for Adapter {
             let handle = self.connection(&request.conn)?;
             let client = handle.client()?;
             let (topic, qos) = (self.topic(&request.topic)?, qos(request.qos)?);
+            let wanted = Wanted::publish(&topic, qos);
+            self.authorize(&handle, client, &wanted).await?;
             let mounted = topic.mount(&client.mountpoint);
             let topic = mounted.map_err(|error| bad_topic(&error))?;
             let from = client.clientid.clone();
@@ -242,8 +275,11 @@ impl ConnectionAdapter for Adapter {
         let request = request.into_inner();
         let outcome = async {
             let handle = self.connection(&request.conn)?;
-            let filter = self.filter(&request.topic, handle.client()?)?;
-            handle.subscribe(filter, qos(request.qos)?).await
+            let client = handle.client()?;
+            let (filter, qos) = (self.filter(&request.topic)?, qos(request.qos)?);
+            let wanted = Wanted::subscribe(&filter, qos);
+            self.authorize(&handle, client, &wanted).await?;
+            handle.subscribe(mount(&filter, client)?, qos).await
         };
         Ok(self.answer("Subscribe", &request.conn, outcome.await))
     }
@@ -255,8 +291,9 @@ impl ConnectionAdapter for Adapter {
         let request = request.into_inner();
         let outcome = async {
             let handle = self.connection(&request.conn)?;
-            let filter = self.filter(&request.topic, handle.client()?)?;
-            handle.unsubscribe(filter).await
+            let client = handle.client()?;
+            let filter = self.filter(&request.topic)?;
+            handle.unsubscribe(mount(&filter, client)?).await
         };
         Ok(self.answer("Unsubscribe", &request.conn, outcome.await))
     }

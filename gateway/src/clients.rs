@@ -13,7 +13,8 @@ use tokio::time::timeout;
 
 use crate::{
     admission::Bans,
-    auth::{Attributes, Authentication, Credentials, Refused},
+    auth::{Attributes, Authentication, Credentials, Grant, Refused},
+    authorization::{Access, Rules},
     connection::{Begin, CallError, Client, CloseReason, Handle, Moment, Origin},
 };
 
@@ -95,20 +96,20 @@ impl Clients {
                 return Err(CallError::Unavailable(refused.to_string()));
             }
         };
-        let expiry = match grant.expires_at {
-            Some(at) => Some(from_now(at)?),
-            None => None,
-        };
+        let expires_at = grant.expires_at;
+        let expiry = expires_at.map(from_now).transpose()?;
         let mountpoint = self.mountpoint(&credentials, &grant.attributes)?;
+        let access = access(grant)?;
         let client = Arc::new(Client {
             clientid: credentials.clientid.into(),
             username: credentials.username,
             mountpoint,
+            access,
             origin: Origin {
                 proto_name: credentials.proto_name.into(),
                 proto_ver: credentials.proto_ver.into(),
                 authenticated_at: Moment::now(),
-                expires_at: grant.expires_at.map(Moment::from),
+                expires_at: expires_at.map(Moment::from),
             },
         });
         let claim = self.claim(&client.clientid, handle).await;
@@ -174,6 +175,20 @@ fn mountpoints(config: &Config) -> HashMap<String, Mountpoint> {
         (listener.name.to_string(), mountpoint.clone())
     };
     config.listeners.iter().map(own).collect()
+}
+
+fn access(grant: Grant) -> Result<Access, CallError> {
+    let rules = grant.acl.as_deref().map(Rules::from_json).transpose();
+    let rules = rules.map_err(|error| {
+        CallError::Denied(format!(
+            "the rules that came with authentication cannot be used: {error}"
+        ))
+    })?;
+    Ok(Access::new(
+        grant.attributes,
+        rules.map(Arc::new),
+        grant.superuser,
+    ))
 }
 
 fn from_now(at: SystemTime) -> Result<Instant, CallError> {

@@ -29,6 +29,7 @@ use crate::{
     adapter::Adapter,
     admission::{Bans, Level},
     auth::{self, Authentication},
+    authorization::{self, Authorizer},
     broker::{self, Broker},
     clients::Clients,
     conn_id::{ConnIds, KeyError},
@@ -76,6 +77,9 @@ pub enum Error {
     /// A file that an authenticator needs cannot be used.
     #[error("authentication")]
     Authentication(#[from] auth::Error),
+    /// A file that a source of authorization needs cannot be used.
+    #[error("authorization")]
+    Authorization(#[from] authorization::Error),
     /// Certificates or keys of a server that is not for devices cannot be used.
     #[error("{server}.tls")]
     Server {
@@ -155,10 +159,12 @@ impl Gateway {
             loaded.map_err(|source| Error::security(listener, source))
         });
         let authentication = auth::check(config).map_err(Error::from);
+        let authorization = Authorizer::check(&config.authorization);
         [key.map(drop).map_err(Error::from), authentication]
             .into_iter()
             .chain(listeners)
             .filter_map(Result::err)
+            .chain(authorization.into_iter().map(Error::from))
             .chain(Servers::check(config))
             .collect()
     }
@@ -203,6 +209,7 @@ impl Gateway {
         }));
         let watch = Watch::new(files(&config), watch::POLL);
         let authentication = Authentication::load(&config, metrics.clone())?;
+        let authorizer = Authorizer::new(&config.authorization, metrics.clone())?;
         let servers = Arc::new(Servers::load(&config, metrics.clone())?);
         listeners.apply(&config)?;
         let clients = Clients::new(authentication.clone(), &config, bans.clone());
@@ -218,6 +225,7 @@ impl Gateway {
             ids,
             registry,
             clients: clients.clone(),
+            authorizer: authorizer.clone(),
             broker,
             metrics: metrics.clone(),
         };
@@ -235,6 +243,7 @@ impl Gateway {
                 config,
                 listeners.clone(),
                 authentication,
+                authorizer,
                 clients,
                 servers.clone(),
             ),
@@ -310,6 +319,7 @@ fn files(config: &Config) -> Vec<PathBuf> {
     let of_listeners = config.listeners.iter().flat_map(listen::files);
     let mut files: Vec<PathBuf> = of_listeners
         .chain(auth::files(config))
+        .chain(authorization::files(&config.authorization))
         .chain(Servers::files_of(config))
         .collect();
     files.sort();

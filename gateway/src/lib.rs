@@ -47,6 +47,8 @@ pub mod services;
 pub mod auth;
 /// How a connection becomes a client.
 pub mod clients;
+/// Who may publish and subscribe.
+pub mod authorization;
 /// What routes messages by topic.
 pub mod broker;
 /// Health and metrics over HTTP.

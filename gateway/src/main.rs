@@ -213,6 +213,7 @@ fn block_on(work: impl Future<Output = anyhow::Result<()>>) -> ExitCode {
                     exproto_gateway::Error::Key(_)
                     | exproto_gateway::Error::Security { .. }
                     | exproto_gateway::Error::Authentication(_)
+                    | exproto_gateway::Error::Authorization(_)
                     | exproto_gateway::Error::Server { .. }
                     | exproto_gateway::Error::Tokens { .. },
                 ) => ExitCode::from(2),

@@ -25,10 +25,16 @@ use proto::exproto::ResultCode;
 mod authentication;
 /// What is counted for a listener.
 mod listener;
+/// What is counted of who may publish and subscribe.
+mod authorization;
 /// What is counted at the servers that are not for devices.
 mod servers;
 
-pub use self::listener::{Dropped, ListenerMetrics, Open};
+use self::authorization::Decisions;
+pub use self::{
+    authorization::{Decided, DecidedBy},
+    listener::{Dropped, ListenerMetrics, Open},
+};
 use crate::{
     broker::Broker,
     connection::CloseReason,
@@ -117,6 +123,7 @@ pub struct Metrics {
     untold: [AtomicU64; CloseReason::ALL.len()],
     callbacks: [[AtomicU64; Outcome::ALL.len()]; Method::ALL.len()],
     adapter_calls: [[AtomicU64; CODES.len()]; ADAPTER_METHODS.len()],
+    decisions: Decisions,
     parked: AtomicI64,
     reloads: Mutex<BTreeMap<(&'static str, bool), u64>>,
     servers: servers::Servers,
@@ -159,6 +166,7 @@ impl Metrics {
             untold: Default::default(),
             callbacks: Default::default(),
             adapter_calls: Default::default(),
+            decisions: Decisions::default(),
             parked: AtomicI64::new(0),
             reloads: Mutex::default(),
             servers: servers::Servers::default(),
@@ -168,6 +176,7 @@ impl Metrics {
             provider,
         });
         metrics.observe_pod();
+        metrics.observe_decisions();
         metrics.observe_servers();
         metrics
     }

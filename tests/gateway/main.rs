@@ -40,6 +40,8 @@ mod management;
 mod clients;
 /// Who may be a client, as real issuers, services and Redis say it.
 mod authentication;
+/// Who may publish and subscribe.
+mod authorization;
 /// Handlers that are slow, wrong, absent or lost.
 mod handlers;
 /// Handlers that refuse single calls, spoken to in plain HTTP/2.

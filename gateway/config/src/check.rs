@@ -5,6 +5,8 @@ use crate::{ByteSize, Config, error::Problem, tree::Node};
 
 /// Who may be a client.
 mod authentication;
+/// Who may publish and subscribe.
+mod authorization;
 /// Addresses that are taken twice.
 mod binds;
 /// The adapter and the management API.
@@ -20,6 +22,7 @@ pub(crate) fn check(config: &Config, root: &Node) -> Vec<Problem> {
     };
     listener::check(config, &mut report);
     authentication::check(config, &mut report);
+    authorization::check(config, &mut report);
     binds::check(config, &mut report);
     handler(config, &mut report);
     servers::check(config, &mut report);

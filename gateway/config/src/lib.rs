@@ -63,6 +63,12 @@ mod services;
 /// Keys in which a client's names are filled in.
 mod pattern;
 
+/// Who may publish and subscribe.
+mod authorization;
+
+/// Rules of who may publish and subscribe.
+mod rules;
+
 /// What one connection may hold.
 mod connection;
 
@@ -117,6 +123,10 @@ pub use authentication::{
     ClientName, HashingThreads, HttpAuthenticator, Jwt, JwtAlgorithm, RedisUsers, TokenPlace,
     UsersFile,
 };
+pub use authorization::{
+    Authorization, AuthorizationCache, AuthorizationSource, HttpAuthorization, RedisAuthorization,
+    RulesFile,
+};
 pub use bans::{Ban, Banned, Bans, Until};
 pub use bind::Bind;
 pub use broker::{Broker, BrokerKind};
@@ -139,6 +149,10 @@ pub use pattern::KeyTemplate;
 pub use period::parse_period;
 pub use proxy::{Network, Others, ProxyProtocol};
 pub use rate::Rate;
+pub use rules::{
+    Action, Level, NamePattern, Permission, Piece, Placeholder, Rule, RuleFilter, RulePattern,
+    Rules,
+};
 pub use server_tls::ServerTls;
 pub use services::{HttpClient, HttpUrl, Redis, RedisUrl};
 pub use size::ByteSize;
@@ -167,7 +181,8 @@ pub struct Config {
     /// Where devices connect. Each entry is one listener, with a name and an address of its own; a
     /// listener for TCP and one for UDP may have the same port.
     ///
-    /// These, `limits`, `bans`, `mountpoint`, `authentication`, `connection`, `drain` and `log.level` can be changed
+    /// These, `limits`, `bans`, `mountpoint`, `authentication`, `authorization`, `connection`, `drain`
+    /// and `log.level` can be changed
     /// while the gateway runs: it reads the file again when it changes, and on SIGHUP. What did not
     /// change is not touched, and a file with errors changes nothing.
     pub listeners: Vec<Listener>,
@@ -186,6 +201,9 @@ pub struct Config {
 
     /// Who may be a client: what `Authenticate` checks.
     pub authentication: Authentication,
+
+    /// Who may publish and subscribe to which topics: what `Publish` and `Subscribe` are checked by.
+    pub authorization: Authorization,
 
     /// Limits of each connection, whatever its listener.
     pub connection: Connection,
@@ -223,6 +241,7 @@ impl Default for Config {
             bans: Bans::default(),
             mountpoint: Mountpoint::default(),
             authentication: Authentication::default(),
+            authorization: Authorization::default(),
             connection: Connection::default(),
             handler: Handler::default(),
             adapter: Adapter::default(),

@@ -26,6 +26,30 @@ pub(crate) fn read<T: de::DeserializeOwned>(root: &Node) -> Result<T, Problem> {
     })
 }
 
+/// Reads each entry of a list by itself, so that the problems of all are told, or the first `most` of them.
+pub(crate) fn read_each<T: de::DeserializeOwned>(
+    items: &[Node],
+    most: usize,
+) -> Result<Vec<T>, Vec<Problem>> {
+    let mut all = Vec::with_capacity(items.len());
+    let mut problems = Vec::new();
+    for (index, item) in items.iter().enumerate() {
+        match descend(PhantomData, item, format!("[{index}]")) {
+            Ok(one) => all.push(one),
+            Err(Fault::Located(problem)) => problems.push(problem),
+            Err(Fault::Bare(_)) => unreachable!("the cursor has located it"),
+        }
+        if problems.len() == most {
+            break;
+        }
+    }
+    if problems.is_empty() {
+        Ok(all)
+    } else {
+        Err(problems)
+    }
+}
+
 /// Reads one value; what is wrong with it, and with nothing inside it, is wrong here.
 fn descend<'de, S: DeserializeSeed<'de>>(
     seed: S,

@@ -6,6 +6,7 @@ use std::sync::{
 };
 
 use super::{CallError, Origin};
+use crate::authorization::Access;
 
 /// A connection after Authenticate.
 #[derive(Debug)]
@@ -16,6 +17,8 @@ pub struct Client {
     pub username: String,
     /// What stands before every topic of this client; placeholders are filled in.
     pub mountpoint: String,
+    /// What it may do.
+    pub access: Access,
     /// How it came to be one.
     pub origin: Origin,
 }
@@ -109,6 +112,7 @@ mod tests {
             clientid: clientid.into(),
             username: String::new(),
             mountpoint: String::new(),
+            access: Access::default(),
             origin: Origin::default(),
         })
     }

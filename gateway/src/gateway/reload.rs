@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{Error, Listeners, files, servers::Servers};
-use crate::{auth::Authentication, clients::Clients, watch::Watch};
+use crate::{auth::Authentication, authorization::Authorizer, clients::Clients, watch::Watch};
 
 /// The least time between two looks for connections that are banned.
 const GATHER: Duration = Duration::from_millis(500);
@@ -20,6 +20,7 @@ struct Inner {
     config: Mutex<Arc<Config>>,
     listeners: Arc<Listeners>,
     authentication: Authentication,
+    authorizer: Authorizer,
     clients: Clients,
     servers: Arc<Servers>,
 }
@@ -36,6 +37,7 @@ impl Reloader {
         config: Config,
         listeners: Arc<Listeners>,
         authentication: Authentication,
+        authorizer: Authorizer,
         clients: Clients,
         servers: Arc<Servers>,
     ) -> Self {
@@ -43,6 +45,7 @@ impl Reloader {
             config: Mutex::new(Arc::new(config)),
             listeners,
             authentication,
+            authorizer,
             clients,
             servers,
         }))
@@ -80,8 +83,10 @@ impl Reloader {
     /// What can fail comes first, and changes nothing.
     fn apply(&self, config: &Config) -> Result<(), Error> {
         let authentication = self.0.authentication.prepare(config)?;
+        let authorization = self.0.authorizer.prepare(&config.authorization)?;
         self.0.listeners.apply(config)?;
         self.0.authentication.apply(authentication);
+        self.0.authorizer.apply(authorization);
         self.0.clients.configure(config);
         Ok(())
     }
@@ -100,6 +105,7 @@ impl Reloader {
     fn refresh(&self, changed: &[PathBuf]) {
         self.0.listeners.refresh(changed);
         self.0.authentication.refresh(changed);
+        self.0.authorizer.refresh(changed);
         self.0.servers.refresh(changed);
     }
 }

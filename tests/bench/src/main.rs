@@ -15,6 +15,8 @@ mod udp;
 mod handshakes;
 /// Decisions about who may connect.
 mod access;
+/// Decisions about who may publish.
+mod acl;
 
 /// Rounds of echoes, and their medians.
 mod rounds;
@@ -81,6 +83,8 @@ enum Command {
     Dtls(handshakes::Args),
     /// Decides whether devices may connect, with few rules and with many: time per decision.
     Access(access::Args),
+    /// Decides whether clients may publish, with few rules and with many: time per decision.
+    Acl(acl::Args),
     /// The ceiling; started by the others.
     #[command(hide = true)]
     Bare(bare::Args),
@@ -114,6 +118,7 @@ async fn run(command: Command) -> Result<()> {
         Command::Udp(args) => measure(udp::run(args)).await,
         Command::Dtls(args) => measure(handshakes::run(args)).await,
         Command::Access(args) => measure(access::run(args)).await,
+        Command::Acl(args) => measure(acl::run(args)).await,
         Command::Bare(args) => bare::run(args).await,
         Command::Handler(args) => handler::run(args).await,
         Command::Reflect(args) => reflect::run_gateway(args).await,

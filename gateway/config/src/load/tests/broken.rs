@@ -18,7 +18,7 @@ const BROKEN: &[(&str, &str)] = &[
     (
         "nothing: 1",
         "1:1: nothing: there is no such key; the keys here are pod, cluster, listeners, \
-         limits, bans, mountpoint, authentication, connection, handler, adapter, broker, http, \
+         limits, bans, mountpoint, authentication, authorization, connection, handler, adapter, broker, http, \
          management, drain, log",
     ),
     (
@@ -317,7 +317,7 @@ const BROKEN: &[(&str, &str)] = &[
     (
         "- a",
         "1:1: this is a list; write a mapping of the keys pod, cluster, listeners, limits, bans, \
-         mountpoint, authentication, connection, handler, adapter, broker, http, management, \
+         mountpoint, authentication, authorization, connection, handler, adapter, broker, http, management, \
          drain, log",
     ),
     (

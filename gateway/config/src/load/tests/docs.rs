@@ -5,29 +5,47 @@ use std::{collections::BTreeSet, fs, path::Path};
 use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::Value;
 
-use crate::{Adapter, Authentication, Bans, Config, Connection, Listener, Management};
+use crate::{
+    Adapter, Authentication, Authorization, Bans, Config, Connection, Error, Listener, Management,
+    Rules,
+};
 
-#[test]
-fn every_example_in_the_documentation_is_a_good_one() {
+/// Reads every block behind that fence, and tells how many there are.
+fn examples(fence: &str, read: impl Fn(&str, &str) -> Result<(), Error>) -> usize {
     let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs");
     let mut examples = 0;
     for page in fs::read_dir(docs).unwrap() {
         let page = page.unwrap().path();
         let text = fs::read_to_string(&page).unwrap();
         let mut rest = &*text;
-        while let Some((before, from)) = rest.split_once("```yaml\n") {
+        while let Some((before, from)) = rest.split_once(fence) {
             let (example, after) = from.split_once("```").expect("an end");
             let line = text.len() - rest.len() + before.len();
             let line = text[..line].lines().count() + 1;
             let origin = format!("{}:{line}", page.display());
-            if let Err(error) = Config::parse(example, &origin) {
+            if let Err(error) = read(example, &origin) {
                 panic!("{error}\n{example}");
             }
             examples += 1;
             rest = after;
         }
     }
+    examples
+}
+
+#[test]
+fn every_example_in_the_documentation_is_a_good_one() {
+    let read = |text: &str, origin: &str| Config::parse(text, origin).map(drop);
+    let examples = examples("```yaml\n", read);
     assert!(examples > 20, "only {examples} were found");
+}
+
+/// Rules are fenced as `yml`, to be told from configurations.
+#[test]
+fn every_example_of_rules_in_the_documentation_is_a_good_one() {
+    let read = |text: &str, origin: &str| Rules::parse(text, origin).map(drop);
+    let examples = examples("```yml\n", read);
+    assert!(examples > 1, "only {examples} were found");
 }
 
 /// Every key of a schema, at any depth, but for those below a key that has a page of its own.
@@ -70,9 +88,13 @@ fn collect(root: &Value, schema: &Value, elsewhere: &[&str], all: &mut BTreeSet<
 
 /// Fails where a key stands in no example of the page.
 fn are_shown(page: &str, all: &BTreeSet<String>) {
+    are_shown_behind("```yaml\n", page, all);
+}
+
+fn are_shown_behind(fence: &str, page: &str, all: &BTreeSet<String>) {
     let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs");
     let text = fs::read_to_string(docs.join(page)).unwrap();
-    let examples = text.split("```yaml\n").skip(1);
+    let examples = text.split(fence).skip(1);
     let examples: String = examples
         .filter_map(|part| part.split("```").next())
         .collect();
@@ -127,4 +149,26 @@ fn every_option_of_the_management_api_and_of_callers_has_an_example() {
         .contains(&&**key)
     });
     are_shown("security.md", &all);
+}
+
+#[test]
+fn every_option_of_authorization_has_an_example() {
+    // These are in `authentication.md`.
+    let all = keys::<Authorization>(&["client", "server"]);
+    assert!(all.len() > 10, "{all:?}");
+    are_shown("authorization.md", &all);
+}
+
+#[test]
+fn every_key_of_a_rule_has_an_example() {
+    let text = "[{permission: deny, action: all, topic: a, clientid: a, username: a, ip: 10.0.0.1, \
+                listener: a, attributes: {a: b}}]";
+    let Rules(rules) = Rules::parse(text, "rules").unwrap();
+    let Value::Object(written) = serde_json::to_value(&rules[0]).unwrap() else {
+        panic!("a rule is a mapping");
+    };
+    let mut all: BTreeSet<String> = written.into_iter().map(|(key, _)| key).collect();
+    all.insert("topic".into());
+    assert_eq!(all.len(), 9, "{all:?}");
+    are_shown_behind("```yml\n", "authorization.md", &all);
 }
