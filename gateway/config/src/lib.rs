@@ -66,6 +66,9 @@ mod adapter;
 /// What routes messages by topic.
 mod broker;
 
+/// Clients that have gone and may come back.
+mod sessions;
+
 /// Health and metrics, drain, log.
 mod operation;
 
@@ -96,7 +99,7 @@ use serde::{Deserialize, Serialize};
 pub use adapter::Adapter;
 pub use bans::{Ban, Banned, Bans, Until};
 pub use bind::Bind;
-pub use broker::{Broker, BrokerKind};
+pub use broker::{Broker, BrokerKind, Retained};
 pub use cluster::{Cluster, Pod};
 pub use connection::Connection;
 pub use error::{Error, Place, Problem};
@@ -112,6 +115,7 @@ pub use name::{ClusterName, ListenerName, PodName};
 pub use operation::{Drain, Http, Log, LogFormat, LogLevel};
 pub use proxy::{Network, Others, ProxyProtocol};
 pub use rate::Rate;
+pub use sessions::Sessions;
 pub use size::ByteSize;
 pub use sockets::{Tcp, Udp};
 pub use tls::{Certificate, Dtls, DtlsVersion, Psk, Tls, TlsVersion, Verify};
@@ -138,9 +142,9 @@ pub struct Config {
     /// Where devices connect. Each entry is one listener, with a name and an address of its own; a
     /// listener for TCP and one for UDP may have the same port.
     ///
-    /// These, `limits`, `bans`, `connection`, `mountpoint`, `drain` and `log.level` can be changed
-    /// while the gateway runs: it reads the file again when it changes, and on SIGHUP. What did not
-    /// change is not touched, and a file with errors changes nothing.
+    /// These, `limits`, `bans`, `connection`, `mountpoint`, `sessions`, `drain` and `log.level` can
+    /// be changed while the gateway runs: it reads the file again when it changes, and on SIGHUP.
+    /// What did not change is not touched, and a file with errors changes nothing.
     pub listeners: Vec<Listener>,
 
     /// How much is let in by all listeners together. The limits of each listener hold as well.
@@ -167,6 +171,9 @@ pub struct Config {
     /// What routes messages by topic.
     pub broker: Broker,
 
+    /// Clients that have gone and may come back: how much is kept of them.
+    pub sessions: Sessions,
+
     /// The server of health and metrics.
     pub http: Http,
 
@@ -191,6 +198,7 @@ impl Default for Config {
             handler: Handler::default(),
             adapter: Adapter::default(),
             broker: Broker::default(),
+            sessions: Sessions::default(),
             http: Http::default(),
             drain: Drain::default(),
             log: Log::default(),

@@ -1,5 +1,7 @@
 //! Where devices connect.
 
+#![allow(clippy::doc_markdown, reason = "QoS is a word")]
+
 use std::{net::Ipv4Addr, time::Duration};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
@@ -66,6 +68,13 @@ pub struct Listener {
     #[schemars(example = "meters/${clientid}/")]
     pub mountpoint: Option<Mountpoint>,
 
+    /// How long the subscriptions of a client, and messages of QoS 1 and 2 for them, outlive its
+    /// connection; a client that comes back in time, on any listener that keeps them, finds them
+    /// again. `off`: they end with it. The handler may say otherwise for each client, by the metadata
+    /// `exproto-session-expiry` of `Authenticate`. Not longer than `sessions.max_expiry`.
+    #[serde(with = "PeriodOrOff")]
+    pub session_expiry: Option<Duration>,
+
     /// Sockets of transports tcp, tls, ws and wss.
     pub tcp: Tcp,
 
@@ -110,6 +119,7 @@ impl Default for Listener {
             authentication_timeout: None,
             half_close: false,
             mountpoint: None,
+            session_expiry: None,
             tcp: Tcp::default(),
             udp: Udp::default(),
             tls: Tls::default(),

@@ -135,7 +135,7 @@ fn an_error_of_the_environment_names_the_variable() {
         (
             ("EXPROTO_NO__SUCH", "1"),
             "no: there is no such key; the keys here are pod, cluster, listeners, limits, \
-             bans, mountpoint, connection, handler, adapter, broker, http, drain, log",
+             bans, mountpoint, connection, handler, adapter, broker, sessions, http, drain, log",
         ),
     ];
     for (variable, expected) in cases {
