@@ -15,7 +15,10 @@ use std::{collections::HashMap, future::Future, io, net::SocketAddr, sync::Arc, 
 
 use config::{Bind, Config};
 use tokio::{net::TcpListener, sync::Semaphore, time::timeout};
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::{
+    sync::CancellationToken,
+    task::{AbortOnDropHandle, TaskTracker},
+};
 
 pub use self::reload::{Reloaded, Reloader};
 use self::{
@@ -159,6 +162,7 @@ impl Gateway {
             node: pod.as_str().into(),
             max_payload: config.broker.max_payload.bytes(),
             max_levels: config.broker.max_topic_levels as usize,
+            retained: retained(&config.broker.retained),
         });
         metrics.observe_handlers(&handlers);
         metrics.observe_broker(&broker);
@@ -181,7 +185,7 @@ impl Gateway {
         let files = config.listeners.iter().flat_map(listen::files).collect();
         let watch = Watch::new(files, watch::POLL);
         listeners.apply(&config)?;
-        let clients = Clients::new(authenticator, &config, bans);
+        let clients = Clients::new(authenticator, &config, bans, broker.clone());
         let adapter = Adapter {
             ids,
             registry,
@@ -229,14 +233,17 @@ impl Gateway {
         let http = serve_http(http_socket, health.clone(), end.clone());
         let adapter = serve_adapter(adapter, &reloader.config().adapter, end.clone())?;
         listeners.start();
-        let watching = reload::watch(&listeners, watch);
+        let clients = reloader.clients().clone();
+        let sessions = clients.sessions().clone();
+        let expiring = AbortOnDropHandle::new(tokio::spawn(sessions.expire()));
+        let watching = reload::watch(&listeners, clients, watch);
         tracing::info!(?addresses, "serving");
         told_to_end.await;
 
         tracing::info!("draining: no new devices, and the open connections are being closed");
         health.drain();
         listeners.stop().await;
-        drop(watching);
+        drop((watching, expiring));
         let Shared {
             connections,
             handlers,
@@ -283,11 +290,20 @@ fn start_handlers(config: &Config, registry: &Registry) -> Handlers {
     Handlers::start(config, &settings, &on_loss)
 }
 
+fn retained(config: &config::Retained) -> broker::RetainedLimits {
+    broker::RetainedLimits {
+        messages: config.max_messages as usize,
+        bytes: config.max_bytes.bytes(),
+        age: config.max_age,
+    }
+}
+
 fn policy(config: &config::Handler) -> Policy {
     Policy {
         park_timeout: config.park_timeout,
         on_handler_loss: config.on_handler_loss,
         retry_unacknowledged: config.retry_unacknowledged,
+        redelivery_timeout: config.redelivery_timeout,
         backoff_min: config.backoff_min,
         backoff_max: config.backoff_max,
     }

@@ -67,6 +67,11 @@ impl Reloader {
         Ok(Reloaded { needs_restart })
     }
 
+    /// Who has which clientid.
+    pub(super) fn clients(&self) -> &Clients {
+        &self.0.clients
+    }
+
     /// Counts a configuration that could not even be read.
     pub fn refused(&self) {
         let metrics = &self.0.listeners.shared().metrics;
@@ -116,7 +121,7 @@ pub(super) struct Watching {
 }
 
 /// `watch` was made before the files were read.
-pub(super) fn watch(listeners: &Arc<Listeners>, mut watch: Watch) -> Watching {
+pub(super) fn watch(listeners: &Arc<Listeners>, clients: Clients, mut watch: Watch) -> Watching {
     let watched = listeners.clone();
     let certificates = async move {
         loop {
@@ -140,6 +145,7 @@ pub(super) fn watch(listeners: &Arc<Listeners>, mut watch: Watch) -> Watching {
         let mut changes = watched.shared().bans.changed();
         while changes.changed().await.is_ok() {
             watched.close_banned();
+            clients.end_banned_sessions();
             // Bans may come by the thousand, and each look is at all connections.
             tokio::time::sleep(GATHER).await;
         }
