@@ -39,7 +39,7 @@ pub struct Handler {
     pub connect_timeout: Duration,
 
     /// How long the handler may take to answer a callback; then its connection is closed with
-    /// `handler_timeout`.
+    /// `handler_timeout`, where messages of QoS 1 and 2 are not sent again.
     #[serde(with = "Period")]
     pub deadline: Duration,
 
