@@ -2,6 +2,8 @@
 
 /// From a refused call to the code on the wire.
 mod code;
+/// What calls bring beside their message.
+mod metadata;
 
 use std::{sync::Arc, time::Duration};
 
@@ -102,12 +104,14 @@ impl Adapter {
         topic: Topic,
         qos: Qos,
         payload: Bytes,
+        retain: bool,
     ) -> Result<(), CallError> {
         let publication = Publication {
             topic,
             qos,
             from,
             payload,
+            retain,
         };
         self.broker
             .publish(publication)
@@ -117,6 +121,7 @@ impl Adapter {
                     field: "payload",
                     problem: error.to_string(),
                 },
+                broker::Error::NotRetained(full) => CallError::Limit(full.to_string()),
             })
     }
 
@@ -227,14 +232,24 @@ impl ConnectionAdapter for Adapter {
         &self,
         request: Request<AuthenticateRequest>,
     ) -> Result<Response<CodeResponse>, Status> {
-        let mut request = request.into_inner();
+        let (metadata, _, mut request) = request.into_parts();
         let conn = std::mem::take(&mut request.conn);
         let outcome = async {
             let handle = self.connection(&conn)?;
             let credentials = credentials(request, &handle)?;
-            self.clients.authenticate(&handle, credentials).await
+            let expiry = metadata::session_expiry(&metadata)?;
+            let authenticated = self.clients.authenticate(&handle, credentials, expiry);
+            authenticated.await
         };
-        Ok(self.answer("Authenticate", &conn, outcome.await))
+        let (outcome, present) = match outcome.await {
+            Ok(present) => (Ok(()), present),
+            Err(error) => (Err(error), None),
+        };
+        let mut answer = self.answer("Authenticate", &conn, outcome);
+        if let Some(present) = present {
+            metadata::tell_session_present(answer.metadata_mut(), present);
+        }
+        Ok(answer)
     }
 
     async fn start_timer(
@@ -253,17 +268,19 @@ impl ConnectionAdapter for Adapter {
         &self,
         request: Request<PublishRequest>,
     ) -> Result<Response<CodeResponse>, Status> {
-        let request = request.into_inner();
+        let (metadata, _, request) = request.into_parts();
         let outcome = async {
             let handle = self.connection(&request.conn)?;
             let client = handle.client()?;
+            let retain = metadata::retain(&metadata)?;
             let (topic, qos) = (self.topic(&request.topic)?, qos(request.qos)?);
             let wanted = Wanted::publish(&topic, qos);
             self.authorize(&handle, client, &wanted).await?;
             let mounted = topic.mount(&client.mountpoint);
             let topic = mounted.map_err(|error| bad_topic(&error))?;
             let from = client.clientid.clone();
-            self.publish_as(from, topic, qos, request.payload).await
+            self.publish_as(from, topic, qos, request.payload, retain)
+                .await
         };
         Ok(self.answer("Publish", &request.conn, outcome.await))
     }
@@ -302,10 +319,11 @@ impl ConnectionAdapter for Adapter {
         &self,
         request: Request<RawPublishRequest>,
     ) -> Result<Response<CodeResponse>, Status> {
-        let request = request.into_inner();
+        let (metadata, _, request) = request.into_parts();
         let outcome = async {
+            let retain = metadata::retain(&metadata)?;
             let (topic, qos) = (self.topic(&request.topic)?, qos(request.qos)?);
-            self.publish_as(NOBODY.into(), topic, qos, request.payload)
+            self.publish_as(NOBODY.into(), topic, qos, request.payload, retain)
                 .await
         };
         Ok(self.answer("RawPublish", "", outcome.await))

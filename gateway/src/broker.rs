@@ -15,15 +15,31 @@ pub mod queue;
 /// Which queues want a topic.
 mod router;
 
+/// The last message of a topic, for whoever subscribes later.
+mod retained;
+
+/// The filters and the queue of one client.
+mod session;
+
+/// What outlives its connection.
+pub mod sessions;
+
 /// What the broker counted.
 mod stats;
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
-use self::{message::Stamp, router::Router};
+use self::{
+    message::Stamp,
+    retained::Retained,
+    router::{Recipients, Router},
+};
 pub use self::{
     message::{Message, Publication},
     queue::Queue,
+    retained::{Full, Limits as RetainedLimits},
+    session::{Session, Subscriptions, TooMany},
+    sessions::Sessions,
     stats::Stats,
     topic::{Filter, Qos, Topic},
 };
@@ -36,6 +52,7 @@ struct Inner {
     settings: Settings,
     stamp: Stamp,
     router: Router,
+    retained: Arc<Retained>,
     stats: Arc<Stats>,
 }
 
@@ -48,6 +65,8 @@ pub struct Settings {
     pub max_payload: usize,
     /// Topics and filters of more levels than this are refused.
     pub max_levels: usize,
+    /// How many retained messages are kept, and for how long.
+    pub retained: RetainedLimits,
 }
 
 /// Why a publication was not accepted.
@@ -61,6 +80,9 @@ pub enum Error {
         /// Bytes allowed.
         limit: usize,
     },
+    /// A message that is to be retained, and for which there is no room. Nobody got it.
+    #[error(transparent)]
+    NotRetained(#[from] Full),
 }
 
 impl Broker {
@@ -71,6 +93,7 @@ impl Broker {
         Self(Arc::new(Inner {
             stamp: Stamp::new(Arc::clone(&settings.node)),
             router: Router::new(Arc::clone(&stats)),
+            retained: Retained::new(settings.retained, Arc::clone(&stats)),
             settings,
             stats,
         }))
@@ -95,20 +118,45 @@ impl Broker {
     /// `Ok` once the broker has accepted the message; here: once it is in every matching queue.
     /// Publications awaited one after the other arrive in that order in each queue.
     pub async fn publish(&self, publication: Publication) -> Result<(), Error> {
-        let (size, limit) = (publication.payload.len(), self.0.settings.max_payload);
-        if size > limit {
-            return Err(Error::PayloadTooLarge { size, limit });
-        }
-        let recipients = self.0.router.route(&publication.topic);
-        let delivered = if recipients.is_empty() {
-            0
-        } else {
-            recipients
-                .deliver(&Arc::new(self.0.stamp.stamp(publication)))
-                .await
+        let routed = self.route(publication)?;
+        let delivered = match routed {
+            Some((recipients, message)) => recipients.deliver(&message).await,
+            None => 0,
         };
         self.0.stats.count_publication(delivered);
         Ok(())
+    }
+
+    /// Like [`Self::publish`], but at once, however many there are: for the few who watch the gateway itself.
+    pub fn publish_now(&self, publication: Publication) -> Result<(), Error> {
+        let routed = self.route(publication)?;
+        let delivered = routed.map_or(0, |(recipients, message)| recipients.deliver_now(&message));
+        self.0.stats.count_publication(delivered);
+        Ok(())
+    }
+
+    /// The message and who gets it, unless nobody does.
+    fn route(&self, publication: Publication) -> Result<Option<(Recipients, Arc<Message>)>, Error> {
+        let Inner {
+            settings,
+            stamp,
+            router,
+            retained,
+            ..
+        } = &*self.0;
+        let (size, limit) = (publication.payload.len(), settings.max_payload);
+        if size > limit {
+            return Err(Error::PayloadTooLarge { size, limit });
+        }
+        if publication.retain {
+            let message = Arc::new(stamp.stamp(publication));
+            let recipients = retained.keep(&message, || router.route(&message.topic))?;
+            return Ok(Some((recipients, message)));
+        }
+        let recipients = router.route(&publication.topic);
+        // Without anybody it need not even be stamped.
+        let some = !recipients.is_empty();
+        Ok(some.then(|| (recipients, Arc::new(stamp.stamp(publication)))))
     }
 
     /// Everything published from now on that `filter` matches goes to `queue`, until the guard is dropped.
@@ -123,6 +171,31 @@ impl Broker {
             queue: Arc::clone(queue),
             generation,
         }
+    }
+
+    /// As [`Self::subscribe`], for a filter that the queue did not have: it also gets what is retained for it, as it
+    /// takes messages. A `$share` group gets nothing of that.
+    pub fn subscribe_anew(&self, filter: Filter, qos: Qos, queue: &Arc<Queue>) -> Subscription {
+        if filter.group().is_some() {
+            return self.subscribe(filter, qos, queue);
+        }
+        let subscribe = || self.subscribe(filter.clone(), qos, queue);
+        let (subscription, seek) = self.0.retained.seek(&filter, subscribe);
+        if let Some(seek) = seek {
+            queue.seek(seek);
+        }
+        subscription
+    }
+
+    /// The name of this pod, as its messages carry it.
+    #[must_use]
+    pub fn node(&self) -> &str {
+        &self.0.settings.node
+    }
+
+    /// Forgets retained messages that have become too old, as does whatever else looks at them.
+    pub fn forget_old(&self) {
+        self.0.retained.forget_old();
     }
 
     /// What was counted since the start; the gauges are of now.
@@ -154,6 +227,12 @@ impl Subscription {
     #[must_use]
     pub fn qos(&self) -> Qos {
         self.qos
+    }
+}
+
+impl fmt::Debug for Subscription {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Subscription").field(&self.filter).finish()
     }
 }
 

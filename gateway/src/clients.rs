@@ -1,4 +1,9 @@
-//! How a connection becomes a client: authenticated, alone with its clientid, and with its mountpoint.
+//! How a connection becomes a client: authenticated, alone with its clientid, with its mountpoint and its session.
+
+/// A clientid's ownership.
+mod claim;
+/// When clients come and go, as messages.
+mod events;
 
 use std::{
     collections::HashMap,
@@ -9,14 +14,18 @@ use std::{
 use arc_swap::ArcSwap;
 use config::{Config, Mountpoint};
 use dashmap::DashMap;
+use dashmap::mapref::entry::Entry;
 use tokio::time::timeout;
 
 use crate::{
     admission::Bans,
     auth::{Attributes, Authentication, Credentials, Grant, Refused},
     authorization::{Access, Rules},
+    broker::{Broker, Sessions, queue, sessions},
     connection::{Begin, CallError, Client, CloseReason, Handle, Moment, Origin},
 };
+
+use self::claim::Claim;
 
 /// How long the older connection of a clientid may take to stop taking calls. It needs no handler for that, so it is
 /// a matter of microseconds.
@@ -28,35 +37,70 @@ pub struct Clients(Arc<Inner>);
 
 struct Inner {
     authentication: Authentication,
-    /// By listener.
-    mountpoints: ArcSwap<HashMap<String, Mountpoint>>,
+    manners: ArcSwap<Manners>,
     bans: Bans,
     owners: DashMap<Arc<str>, Handle>,
+    /// Those that had a clientid, and have been told to end for another one: it has to wait for all of them, as each of
+    /// them may have something to hand over. Locked after `owners`.
+    leaving: DashMap<Arc<str>, Vec<Handle>>,
+    broker: Broker,
+    sessions: Sessions,
+    /// Whether coming and going is published.
+    sys_events: bool,
 }
 
-/// A clientid's ownership; given up when dropped, unless somebody else has it by then.
-struct Claim {
-    clients: Clients,
-    clientid: Arc<str>,
-    owner: Handle,
+/// What the configuration says of clients that come.
+struct Manners {
+    /// By listener.
+    listeners: HashMap<String, (Mountpoint, Option<Duration>)>,
+    /// No session outlives its connection for longer.
+    max_expiry: Duration,
 }
 
-impl Drop for Claim {
-    fn drop(&mut self) {
-        let owners = &self.clients.0.owners;
-        owners.remove_if(&self.clientid, |_, owner| owner.id() == self.owner.id());
+impl Manners {
+    fn new(config: &Config) -> Self {
+        let own = |listener: &config::Listener| {
+            let mountpoint = listener.mountpoint.as_ref().unwrap_or(&config.mountpoint);
+            let manners = (mountpoint.clone(), listener.session_expiry);
+            (listener.name.to_string(), manners)
+        };
+        Self {
+            listeners: config.listeners.iter().map(own).collect(),
+            max_expiry: config.sessions.max_expiry,
+        }
+    }
+}
+
+/// How much is kept of clients that have gone.
+fn limits(config: &config::Sessions) -> sessions::Limits {
+    sessions::Limits {
+        sessions: config.max_sessions as usize,
+        bytes: config.max_bytes.bytes(),
+        queue: queue::Limits {
+            messages: config.message_queue as usize,
+            bytes: config.message_queue_bytes.bytes(),
+        },
     }
 }
 
 impl Clients {
     /// Nobody has any clientid yet.
     #[must_use]
-    pub fn new(authentication: Authentication, config: &Config, bans: Bans) -> Self {
+    pub fn new(
+        authentication: Authentication,
+        config: &Config,
+        bans: Bans,
+        broker: Broker,
+    ) -> Self {
         Self(Arc::new(Inner {
             authentication,
-            mountpoints: ArcSwap::from_pointee(mountpoints(config)),
+            manners: ArcSwap::from_pointee(Manners::new(config)),
             bans,
             owners: DashMap::new(),
+            leaving: DashMap::new(),
+            sessions: Sessions::new(&broker, limits(&config.sessions)),
+            broker,
+            sys_events: config.broker.sys_events,
         }))
     }
 
@@ -66,21 +110,45 @@ impl Clients {
         self.0.owners.get(clientid).map(|owner| owner.clone())
     }
 
-    /// Takes the mountpoints for clients that come later.
+    /// Takes what the configuration says of clients that come later, and of sessions.
     pub fn configure(&self, config: &Config) {
-        self.0.mountpoints.store(Arc::new(mountpoints(config)));
+        self.0.manners.store(Arc::new(Manners::new(config)));
+        self.0.sessions.configure(limits(&config.sessions));
+    }
+
+    /// The sessions of clients that have gone.
+    #[must_use]
+    pub fn sessions(&self) -> &Sessions {
+        &self.0.sessions
+    }
+
+    /// Ends the sessions of clients that are banned and not connected.
+    pub fn end_banned_sessions(&self) {
+        for clientid in self.0.sessions.clientids() {
+            if self.0.bans.is_banned_client(&clientid).is_some() {
+                self.0.sessions.discard(&clientid);
+            }
+        }
     }
 
     /// Makes the connection the client that the credentials name, and closes any older one with the same clientid.
+    /// `expiry` is how long its session is to outlive it, where that is not the listener's affair. Where there is a
+    /// session: whether it was there before.
     pub async fn authenticate(
         &self,
         handle: &Handle,
         credentials: Credentials,
-    ) -> Result<(), CallError> {
+        expiry: Option<Duration>,
+    ) -> Result<Option<bool>, CallError> {
         let _attempt = match handle.begin_authenticate(&credentials.clientid)? {
-            Begin::Known => return Ok(()),
+            Begin::Known => {
+                let asked = expiry.is_some_and(|expiry| !expiry.is_zero());
+                let present = handle.has_session();
+                return Ok((present || asked).then_some(present));
+            }
             Begin::Check(attempt) => attempt,
         };
+        let session_expiry = self.session_expiry(&credentials.listener, expiry);
         if let Some(reason) = self.0.bans.is_banned_client(&credentials.clientid) {
             return Err(CallError::Denied(format!(
                 "the clientid is banned: {reason}"
@@ -112,32 +180,88 @@ impl Clients {
                 expires_at: expires_at.map(Moment::from),
             },
         });
-        let claim = self.claim(&client.clientid, handle).await;
+        let claim = self.claim(&client, handle, session_expiry).await?;
         let clientid = client.clientid.clone();
-        handle
+        let present = handle
             .authenticated(client, expiry, Box::new(claim))
             .await?;
         // It may have been banned while it was checked, and was no client then that could have been closed.
         if self.0.bans.is_banned_client(&clientid).is_some() {
             handle.end(CloseReason::Banned);
         }
-        Ok(())
+        Ok(present)
     }
 
-    async fn claim(&self, clientid: &Arc<str>, handle: &Handle) -> Claim {
-        let older = self.0.owners.insert(clientid.clone(), handle.clone());
+    async fn claim(
+        &self,
+        client: &Arc<Client>,
+        handle: &Handle,
+        expiry: Duration,
+    ) -> Result<Claim, CallError> {
+        let clientid = &client.clientid;
+        let older = match self.0.owners.entry(clientid.clone()) {
+            Entry::Vacant(entry) => {
+                entry.insert(handle.clone());
+                None
+            }
+            // A call that its caller has given up, and that is not done yet.
+            Entry::Occupied(entry) if entry.get().id() == handle.id() => {
+                return Err(CallError::Authenticating);
+            }
+            Entry::Occupied(mut entry) => {
+                let older = entry.insert(handle.clone());
+                let mut leaving = self.0.leaving.entry(clientid.clone()).or_default();
+                leaving.push(older.clone());
+                Some(older)
+            }
+        };
         let claim = Claim {
             clients: self.clone(),
-            clientid: clientid.clone(),
+            client: client.clone(),
             owner: handle.clone(),
+            expiry,
         };
-        if let Some(older) = older.filter(|older| older.id() != handle.id()) {
+        if let Some(older) = older {
             older.end(CloseReason::Discarded);
-            if timeout(TAKEOVER, older.ended()).await.is_err() {
-                tracing::error!(conn = %older.id(), "the older connection of a client does not end");
-            }
         }
-        claim
+        if timeout(TAKEOVER, self.alone(clientid)).await.is_err() {
+            tracing::error!(conn = %handle.id(), "the older connection of a client does not end");
+            self.0.leaving.remove(clientid);
+        }
+        Ok(claim)
+    }
+
+    /// Waits until all connections that had the clientid before have handed over what they had.
+    async fn alone(&self, clientid: &Arc<str>) {
+        while let Some(older) = self.leaving(clientid) {
+            older.ended().await;
+        }
+    }
+
+    /// One of those connections.
+    fn leaving(&self, clientid: &Arc<str>) -> Option<Handle> {
+        let Entry::Occupied(mut entry) = self.0.leaving.entry(clientid.clone()) else {
+            return None;
+        };
+        entry.get_mut().retain(|older| older.alive().is_ok());
+        let one = entry.get().last().cloned();
+        if one.is_none() {
+            entry.remove();
+        }
+        one
+    }
+
+    /// How long the session of a client is to outlive its connection; zero where it has none.
+    fn session_expiry(&self, listener: &str, wanted: Option<Duration>) -> Duration {
+        let manners = self.0.manners.load();
+        let of_listener = || {
+            manners
+                .listeners
+                .get(listener)
+                .and_then(|(_, expiry)| *expiry)
+        };
+        let expiry = wanted.or_else(of_listener).unwrap_or_default();
+        expiry.min(manners.max_expiry)
     }
 
     fn mountpoint(
@@ -145,8 +269,8 @@ impl Clients {
         credentials: &Credentials,
         attributes: &Attributes,
     ) -> Result<String, CallError> {
-        let mountpoints = self.0.mountpoints.load();
-        let Some(template) = mountpoints.get(&credentials.listener) else {
+        let manners = self.0.manners.load();
+        let Some((template, _)) = manners.listeners.get(&credentials.listener) else {
             return Ok(String::new());
         };
         template.fill(|name| {
@@ -167,14 +291,6 @@ impl Clients {
             Ok(value)
         })
     }
-}
-
-fn mountpoints(config: &Config) -> HashMap<String, Mountpoint> {
-    let own = |listener: &config::Listener| {
-        let mountpoint = listener.mountpoint.as_ref().unwrap_or(&config.mountpoint);
-        (listener.name.to_string(), mountpoint.clone())
-    };
-    config.listeners.iter().map(own).collect()
 }
 
 fn access(grant: Grant) -> Result<Access, CallError> {

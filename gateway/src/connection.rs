@@ -22,8 +22,8 @@ mod delivery;
 mod outbox;
 /// When it has waited long enough.
 mod timers;
-/// The filters of one client.
-mod subscriptions;
+/// Its place among the clients.
+mod claim;
 /// What it tells of itself.
 mod description;
 /// Why it ended.
@@ -36,7 +36,7 @@ use std::{
     future::poll_fn,
     io,
     ops::ControlFlow,
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     task::{Context, Poll, ready},
     time::Instant,
 };
@@ -48,10 +48,10 @@ use self::{
     handle::{Command, Shared},
     inbound::{Inbound, Read},
     outbox::Outbox,
-    subscriptions::Subscriptions,
     timers::{Due, Timers, Waits},
 };
 pub use self::{
+    claim::{Begun, Claim},
     close::{Blame, CloseReason, SocketFailure},
     delivery::Policy,
     description::{Description, Moment, Origin},
@@ -62,7 +62,7 @@ pub use self::{
 };
 use crate::{
     admission::{Direction, Flow},
-    broker::queue,
+    broker::{Session, Subscriptions, queue},
     conn_id::ConnId,
     transport::{ConnInfo, Socket},
 };
@@ -85,7 +85,7 @@ pub struct Connection {
     /// The connection's place in the registry.
     registration: Option<Guard>,
     /// The client's place among the clients.
-    claim: Option<Guard>,
+    claim: Option<Box<dyn Claim>>,
     /// The rates of a socket that can be made to wait. Datagrams are dropped instead, before they come here.
     flow: Option<Flow>,
     /// A rate stands in the way of writing until then.
@@ -339,6 +339,7 @@ impl Connection {
         self.inbound.stop();
         self.ending = Some(reason);
         self.timers.end();
+        self.callbacks.ending();
         ControlFlow::Continue(())
     }
 
@@ -356,11 +357,7 @@ impl Connection {
                 reply,
             } => {
                 let outcome = self.shared.phase.authenticated(client);
-                if outcome.is_ok() {
-                    self.timers.authenticated(expiry);
-                    self.claim = Some(claim);
-                }
-                answer(reply, outcome);
+                answer(reply, outcome.map(|()| self.begin(claim, expiry)));
             }
             Command::StartTimer { interval, reply } => {
                 if self.ending.is_none() {
@@ -375,19 +372,39 @@ impl Connection {
                 let outcome = self
                     .subscriptions
                     .add(&settings.broker, queue, filter, qos, limit);
-                answer(reply, outcome);
+                answer(
+                    reply,
+                    outcome.map_err(|full| CallError::Limit(full.to_string())),
+                );
             }
             Command::Unsubscribe { filter, reply } => {
                 self.subscriptions.remove(&filter);
                 answer(reply, Ok(()));
             }
             Command::Describe { reply } => {
-                let mut description = self.subscriptions.describe();
+                let mut description = Description::of(&self.subscriptions);
                 self.callbacks.describe(&mut description);
                 answer(reply, description);
             }
         }
         ControlFlow::Continue(())
+    }
+
+    /// The connection is a client. Where it has a session: whether that was there before.
+    fn begin(&mut self, mut claim: Box<dyn Claim>, expiry: Option<Instant>) -> Option<bool> {
+        self.timers.authenticated(expiry);
+        let begun = claim.begin();
+        self.claim = Some(claim);
+        let Begun { session, present } = begun?;
+        let Session {
+            queue,
+            subscriptions,
+        } = session;
+        queue.attach(self.shared.settings.tuning().queue);
+        self.callbacks.resume(queue);
+        self.subscriptions = subscriptions;
+        self.shared.has_session.store(true, Ordering::Relaxed);
+        Some(present)
     }
 }
 

@@ -18,7 +18,10 @@ use std::{
 
 use config::{Bind, Config};
 use tokio::{net::TcpListener, sync::Semaphore, time::timeout};
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::{
+    sync::CancellationToken,
+    task::{AbortOnDropHandle, TaskTracker},
+};
 
 pub use self::reload::{Reloaded, Reloader};
 use self::{
@@ -188,6 +191,7 @@ impl Gateway {
             node: pod.as_str().into(),
             max_payload: config.broker.max_payload.bytes(),
             max_levels: config.broker.max_topic_levels as usize,
+            retained: retained(&config.broker.retained),
         });
         metrics.observe_handlers(&handlers);
         metrics.observe_broker(&broker);
@@ -212,7 +216,12 @@ impl Gateway {
         let authorizer = Authorizer::new(&config.authorization, metrics.clone())?;
         let servers = Arc::new(Servers::load(&config, metrics.clone())?);
         listeners.apply(&config)?;
-        let clients = Clients::new(authentication.clone(), &config, bans.clone());
+        let clients = Clients::new(
+            authentication.clone(),
+            &config,
+            bans.clone(),
+            broker.clone(),
+        );
         let subjects = Subjects {
             ids: ids.clone(),
             registry: registry.clone(),
@@ -283,6 +292,8 @@ impl Gateway {
         let management =
             management.map(|management| serve_management(management, &servers, end.clone()));
         listeners.start();
+        let sessions = reloader.clients().sessions().clone();
+        let expiring = AbortOnDropHandle::new(tokio::spawn(sessions.expire()));
         let watching = reload::watch(&reloader, watch);
         tracing::info!(?addresses, "serving");
         told_to_end.await;
@@ -290,7 +301,7 @@ impl Gateway {
         tracing::info!("draining: no new devices, and the open connections are being closed");
         health.drain();
         listeners.stop().await;
-        drop(watching);
+        drop((watching, expiring));
         let Shared {
             connections,
             handlers,
@@ -352,11 +363,20 @@ fn start_handlers(config: &Config, registry: &Registry) -> Handlers {
     Handlers::start(config, &settings, &on_loss)
 }
 
+fn retained(config: &config::Retained) -> broker::RetainedLimits {
+    broker::RetainedLimits {
+        messages: config.max_messages as usize,
+        bytes: config.max_bytes.bytes(),
+        age: config.max_age,
+    }
+}
+
 fn policy(config: &config::Handler) -> Policy {
     Policy {
         park_timeout: config.park_timeout,
         on_handler_loss: config.on_handler_loss,
         retry_unacknowledged: config.retry_unacknowledged,
+        redelivery_timeout: config.redelivery_timeout,
         backoff_min: config.backoff_min,
         backoff_max: config.backoff_max,
     }

@@ -7,7 +7,7 @@ use proto::exproto::{
     RawPublishRequest, ResultCode, SendBytesRequest, SubscribeRequest, TimerRequest,
     UnsubscribeRequest, connection_adapter_client::ConnectionAdapterClient,
 };
-use tonic::transport::Channel;
+use tonic::{Request, metadata::MetadataValue, transport::Channel};
 
 /// All calls of the adapter, with their plainest arguments.
 pub(crate) struct Calls {
@@ -72,6 +72,29 @@ impl Calls {
             .into_inner()
     }
 
+    /// As `authenticate`, with a session that is to outlive the connection for so many seconds. Also tells whether it
+    /// was there, where the answer says so.
+    pub(crate) async fn begin_session(
+        &mut self,
+        clientid: &str,
+        expiry: &str,
+    ) -> (Answer, Option<bool>) {
+        let mut request = Request::new(AuthenticateRequest {
+            conn: self.conn.clone(),
+            clientinfo: Some(ClientInfo {
+                clientid: clientid.to_owned(),
+                ..ClientInfo::default()
+            }),
+            password: String::new(),
+        });
+        let metadata = request.metadata_mut();
+        metadata.insert("exproto-session-expiry", expiry.parse().unwrap());
+        let answer = self.adapter.authenticate(request).await.unwrap();
+        let present = answer.metadata().get("exproto-session-present");
+        let present = present.map(|word| word.to_str().unwrap().parse().unwrap());
+        (answer.into_inner(), present)
+    }
+
     pub(crate) async fn start_timer(&mut self, kind: i32, interval: u32) -> Answer {
         let request = TimerRequest {
             conn: self.conn.clone(),
@@ -98,6 +121,41 @@ impl Calls {
             payload: payload.into(),
         };
         self.adapter.publish(request).await.unwrap().into_inner()
+    }
+
+    /// As `publish`, with `exproto-retain`.
+    pub(crate) async fn publish_retained(
+        &mut self,
+        topic: &str,
+        qos: u32,
+        payload: impl Into<Bytes>,
+        retain: &'static str,
+    ) -> Answer {
+        let request = PublishRequest {
+            conn: self.conn.clone(),
+            topic: topic.to_owned(),
+            qos,
+            payload: payload.into(),
+        };
+        let request = retaining(request, retain);
+        self.adapter.publish(request).await.unwrap().into_inner()
+    }
+
+    /// As `raw_publish`, with `exproto-retain: true`.
+    pub(crate) async fn raw_publish_retained(
+        &mut self,
+        topic: &str,
+        qos: u32,
+        payload: impl Into<Bytes>,
+    ) -> Answer {
+        let request = RawPublishRequest {
+            topic: topic.to_owned(),
+            qos,
+            payload: payload.into(),
+        };
+        let request = retaining(request, "true");
+        let answer = self.adapter.raw_publish(request).await;
+        answer.unwrap().into_inner()
     }
 
     pub(crate) async fn raw_publish(
@@ -138,6 +196,13 @@ impl Calls {
             .unwrap()
             .into_inner()
     }
+}
+
+fn retaining<T>(request: T, retain: &'static str) -> Request<T> {
+    let mut request = Request::new(request);
+    let value = MetadataValue::from_static(retain);
+    request.metadata_mut().insert("exproto-retain", value);
+    request
 }
 
 /// A device whose connection is known, and the calls for it.

@@ -52,6 +52,14 @@ mod backpressure;
 mod timers;
 /// Topics, filters and messages.
 mod pubsub;
+/// Messages that are sent again.
+mod redelivery;
+/// Clients that come back.
+mod sessions;
+/// Messages for whoever subscribes later.
+mod retained;
+/// When clients come and go, as messages.
+mod sys_events;
 /// Drain, health and metrics.
 mod operation;
 /// The program as its user starts it.

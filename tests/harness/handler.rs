@@ -339,8 +339,13 @@ impl Service {
             .expect("no panic while locked")
             .insert(conn.clone());
         let _in_flight = first.then(|| InFlight(self.in_flight.clone(), conn.clone()));
+        let attempt = metadata.get("exproto-attempt");
+        let attempt = attempt
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default();
         // After its deadline a callback is given up, and its server may not have noticed when the next one comes.
-        let given_up = matches!(&event, Event::Closed(reason) if reason == "handler_timeout");
+        let given_up = matches!(&event, Event::Closed(reason) if reason == "handler_timeout")
+            || (matches!(event, Event::Messages(_)) && attempt != "1");
         if !first && !given_up {
             script.broken(format!("{conn}: two callbacks in flight"));
         }
@@ -350,10 +355,6 @@ impl Service {
         }
         let (reply, answer) = oneshot::channel();
         let hold = script.hold.load(Ordering::SeqCst);
-        let attempt = metadata.get("exproto-attempt");
-        let attempt = attempt
-            .and_then(|value| value.to_str().ok())
-            .unwrap_or_default();
         script.check(&conn, &event, attempt);
         let callback = Callback {
             conn,

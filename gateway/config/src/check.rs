@@ -27,6 +27,7 @@ pub(crate) fn check(config: &Config, root: &Node) -> Vec<Problem> {
     handler(config, &mut report);
     servers::check(config, &mut report);
     messages(config, &mut report);
+    sessions(config, &mut report);
     report.problems
 }
 
@@ -102,4 +103,35 @@ fn messages(config: &Config, report: &mut Report) {
             config.connection.message_queue_bytes,
         ),
     );
+}
+
+fn sessions(config: &Config, report: &mut Report) {
+    report.fits(
+        "message",
+        ("broker.max_payload", config.broker.max_payload),
+        (
+            "sessions.message_queue_bytes",
+            config.sessions.message_queue_bytes,
+        ),
+    );
+    let (one, all) = ("sessions.message_queue_bytes", "sessions.max_bytes");
+    let queue = (one, config.sessions.message_queue_bytes);
+    report.fits("session", queue, (all, config.sessions.max_bytes));
+    for (index, listener) in config.listeners.iter().enumerate() {
+        let field = format!("listeners[{index}].session_expiry");
+        let longest = config.sessions.max_expiry;
+        if listener
+            .session_expiry
+            .is_none_or(|expiry| expiry <= longest)
+        {
+            continue;
+        }
+        if report.blame(&field, "sessions.max_expiry") {
+            let text = format!("it is less than {field}; write the same or more");
+            report.add("sessions.max_expiry", text);
+        } else {
+            let text = "it is more than sessions.max_expiry; write the same or less";
+            report.add(&field, text);
+        }
+    }
 }

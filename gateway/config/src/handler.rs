@@ -1,5 +1,7 @@
 //! The user's gRPC server: where it is, and what happens when it is slow or gone.
 
+#![allow(clippy::doc_markdown, reason = "QoS is a word")]
+
 use std::time::Duration;
 
 use schemars::JsonSchema;
@@ -37,7 +39,7 @@ pub struct Handler {
     pub connect_timeout: Duration,
 
     /// How long the handler may take to answer a callback; then its connection is closed with
-    /// `handler_timeout`.
+    /// `handler_timeout`, where messages of QoS 1 and 2 are not sent again.
     #[serde(with = "Period")]
     pub deadline: Duration,
 
@@ -54,6 +56,13 @@ pub struct Handler {
     /// bytes twice, and knows them by the same `exproto-offset`. Where the handler itself was lost, it
     /// needs `on_handler_loss: rebind` to have an effect.
     pub retry_unacknowledged: bool,
+
+    /// How long messages of QoS 1 and 2 are sent again, each time after a pause, while the handler
+    /// answers their `OnReceivedMessages` with an error or not at all; then their connection is closed
+    /// for the reason of the last failure, such as `handler_error`. The other callbacks of the
+    /// connection wait meanwhile.
+    #[serde(with = "Period")]
+    pub redelivery_timeout: Duration,
 
     /// How long to wait before the second attempt to reach a replica. Each further wait is twice the
     /// one before, and varied a little, so that pods do not try in step.
@@ -76,6 +85,7 @@ impl Default for Handler {
             park_timeout: Duration::from_secs(30),
             on_handler_loss: OnHandlerLoss::Close,
             retry_unacknowledged: false,
+            redelivery_timeout: Duration::from_secs(30),
             backoff_min: Duration::from_millis(100),
             backoff_max: Duration::from_secs(5),
         }

@@ -84,6 +84,9 @@ mod callers;
 /// What routes messages by topic.
 mod broker;
 
+/// Clients that have gone and may come back.
+mod sessions;
+
 /// Health and metrics, drain, log.
 mod operation;
 
@@ -129,7 +132,7 @@ pub use authorization::{
 };
 pub use bans::{Ban, Banned, Bans, Until};
 pub use bind::Bind;
-pub use broker::{Broker, BrokerKind};
+pub use broker::{Broker, BrokerKind, Retained};
 pub use callers::{Caller, Scope};
 pub use cluster::{Cluster, Pod};
 pub use connection::Connection;
@@ -155,6 +158,7 @@ pub use rules::{
 };
 pub use server_tls::ServerTls;
 pub use services::{HttpClient, HttpUrl, Redis, RedisUrl};
+pub use sessions::Sessions;
 pub use size::ByteSize;
 pub use sockets::{Tcp, Udp};
 pub use tls::{Certificate, Dtls, DtlsVersion, Psk, Tls, TlsVersion, Verify};
@@ -181,10 +185,10 @@ pub struct Config {
     /// Where devices connect. Each entry is one listener, with a name and an address of its own; a
     /// listener for TCP and one for UDP may have the same port.
     ///
-    /// These, `limits`, `bans`, `mountpoint`, `authentication`, `authorization`, `connection`, `drain`
-    /// and `log.level` can be changed
-    /// while the gateway runs: it reads the file again when it changes, and on SIGHUP. What did not
-    /// change is not touched, and a file with errors changes nothing.
+    /// These, `limits`, `bans`, `mountpoint`, `authentication`, `authorization`, `connection`,
+    /// `sessions`, `drain` and `log.level` can be changed while the gateway runs: it reads the file
+    /// again when it changes, and on SIGHUP. What did not change is not touched, and a file with
+    /// errors changes nothing.
     pub listeners: Vec<Listener>,
 
     /// How much is let in by all listeners together. The limits of each listener hold as well.
@@ -217,6 +221,9 @@ pub struct Config {
     /// What routes messages by topic.
     pub broker: Broker,
 
+    /// Clients that have gone and may come back: how much is kept of them.
+    pub sessions: Sessions,
+
     /// The server of health and metrics.
     pub http: Http,
 
@@ -246,6 +253,7 @@ impl Default for Config {
             handler: Handler::default(),
             adapter: Adapter::default(),
             broker: Broker::default(),
+            sessions: Sessions::default(),
             http: Http::default(),
             management: Management::default(),
             drain: Drain::default(),

@@ -1,5 +1,7 @@
 //! Where devices connect.
 
+#![allow(clippy::doc_markdown, reason = "QoS is a word")]
+
 use std::{net::Ipv4Addr, time::Duration};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
@@ -72,6 +74,13 @@ pub struct Listener {
     #[schemars(example = serde_json::json!([{ "certificate": {} }]))]
     pub authentication_chain: Option<Vec<Authenticator>>,
 
+    /// How long the subscriptions of a client, and messages of QoS 1 and 2 for them, outlive its
+    /// connection; a client that comes back in time, on any listener that keeps them, finds them
+    /// again. `off`: they end with it. The handler may say otherwise for each client, by the metadata
+    /// `exproto-session-expiry` of `Authenticate`. Not longer than `sessions.max_expiry`.
+    #[serde(with = "PeriodOrOff")]
+    pub session_expiry: Option<Duration>,
+
     /// Sockets of transports tcp, tls, ws and wss.
     pub tcp: Tcp,
 
@@ -117,6 +126,7 @@ impl Default for Listener {
             half_close: false,
             mountpoint: None,
             authentication_chain: None,
+            session_expiry: None,
             tcp: Tcp::default(),
             udp: Udp::default(),
             tls: Tls::default(),

@@ -23,6 +23,8 @@ pub struct Publication {
     pub from: Arc<str>,
     /// The bytes; never looked into.
     pub payload: Bytes,
+    /// Whether it is kept for whoever subscribes to its topic later.
+    pub retain: bool,
 }
 
 /// One published message, shared by every queue it was put in.
@@ -87,6 +89,7 @@ impl Stamp {
             qos,
             from,
             payload,
+            retain: _,
         } = publication;
         let node = Arc::clone(&self.node);
         Message {

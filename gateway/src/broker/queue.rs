@@ -1,8 +1,9 @@
 //! The bounded queue between the broker and one connection: many producers, one consumer, nobody waits.
 //!
 //! Full is by count or by bytes. Then the oldest messages of QoS 0 make room, and when there are not enough
-//! of them a new message of QoS 0 is dropped, one of QoS 1 or 2 makes the queue *overflowed*: it takes
-//! nothing more and its connection has to close. An empty queue takes any one message.
+//! of them a new message of QoS 0 is dropped, one of QoS 1 or 2 makes the queue *overflowed*: its connection
+//! has to close. It takes nothing more then; the queue of a session drops its oldest message instead, and
+//! goes on. An empty queue takes any one message. What holds without a connection stands in `hold`.
 
 use std::{
     fmt,
@@ -16,12 +17,24 @@ use std::{
 use futures_util::task::AtomicWaker;
 use parking_lot::Mutex;
 
-use super::{Message, Qos, Stats};
+use super::{Filter, Message, Qos, Stats, retained::Seek, sessions::Budget};
 
 /// The messages in order, with their sizes.
 mod backlog;
+/// What is taken at once, and confirmed.
+mod batch;
+/// What the queue of a session does more.
+mod hold;
+/// Retained messages on their way into the queue.
+mod seeks;
 
-use self::backlog::{Backlog, Pushed};
+pub use self::batch::Batch;
+use self::{
+    backlog::{Backlog, Pushed},
+    batch::Receipt,
+    hold::Hold,
+    seeks::Seeks,
+};
 
 /// How much may wait in a queue; at least one of each.
 #[derive(Clone, Copy, Debug)]
@@ -30,6 +43,15 @@ pub struct Limits {
     pub messages: usize,
     /// Bytes, as [`Message::size`] counts them.
     pub bytes: usize,
+}
+
+impl Limits {
+    fn at_least_one(self) -> Self {
+        Self {
+            messages: self.messages.max(1),
+            bytes: self.bytes.max(1),
+        }
+    }
 }
 
 /// Why the consumer was woken.
@@ -43,26 +65,61 @@ pub enum Ready {
 
 /// A connection's deliveries, until it takes them.
 pub struct Queue {
-    limits: Limits,
     stats: Arc<Stats>,
-    backlog: Mutex<Backlog>,
-    /// Overflowed or closed; written with the backlog locked, read without.
+    state: Mutex<State>,
+    /// Closed, or overflowed without a session; written with the state locked, read without.
     shut: AtomicBool,
     consumer: AtomicWaker,
+}
+
+struct State {
+    limits: Limits,
+    backlog: Backlog,
+    /// Where there are retained messages to look for.
+    seeks: Option<Box<Seeks>>,
+    /// Where the queue is a session's.
+    hold: Option<Box<Hold>>,
+}
+
+/// What became of a message that was put in.
+#[derive(Debug, Default)]
+struct Put {
+    /// It is in.
+    taken: bool,
+    /// The consumer has to look.
+    wakes: bool,
+    overflowed: bool,
+    dropped_qos0: u64,
+    offline_qos0: u64,
+    session_full: u64,
 }
 
 impl Queue {
     /// An empty queue, which holds next to no memory until something is pushed.
     #[must_use]
     pub fn new(limits: Limits, stats: Arc<Stats>) -> Arc<Self> {
+        Self::with(limits, None, stats)
+    }
+
+    /// The queue of a session: it outlives its connections. The first one has still to be attached.
+    #[must_use]
+    pub fn of_session(stats: Arc<Stats>) -> Arc<Self> {
         let limits = Limits {
-            messages: limits.messages.max(1),
-            bytes: limits.bytes.max(1),
+            messages: 1,
+            bytes: 1,
         };
+        Self::with(limits, Some(Box::default()), stats)
+    }
+
+    fn with(limits: Limits, hold: Option<Box<Hold>>, stats: Arc<Stats>) -> Arc<Self> {
         Arc::new(Self {
-            limits,
             stats,
-            backlog: Mutex::default(),
+            state: Mutex::new(State {
+                limits: limits.at_least_one(),
+                backlog: Backlog::default(),
+                seeks: None,
+                hold,
+            }),
             shut: AtomicBool::new(false),
             consumer: AtomicWaker::new(),
         })
@@ -73,37 +130,35 @@ impl Queue {
         self.put(message, true)
     }
 
-    /// Like [`Self::push`], but a queue without room stays as it is: there is somebody else to ask.
+    /// Like [`Self::push`], but a queue without room or without a connection stays as it is: there is somebody
+    /// else to ask.
     pub(super) fn offer(&self, message: Arc<Message>) -> bool {
         self.put(message, false)
     }
 
     fn put(&self, message: Arc<Message>, must: bool) -> bool {
-        let qos = message.qos;
-        let mut backlog = self.backlog.lock();
+        let mut state = self.state.lock();
         if self.shut.load(Relaxed) {
             return false;
         }
-        let was_empty = backlog.is_empty();
-        let pushed = backlog.push(message, self.limits);
-        let lost = must && pushed == Pushed::NoRoom;
-        let overflowed = lost && qos != Qos::AtMostOnce;
-        if overflowed {
-            backlog.overflowed = true;
+        let put = state.put(message, must);
+        if put.overflowed && state.hold.is_none() {
             self.shut.store(true, Relaxed);
         }
-        drop(backlog);
+        drop(state);
         // Only the change from empty wakes: a consumer that leaves something behind is ready when it next asks.
-        if was_empty || overflowed {
+        if put.wakes {
             self.consumer.wake();
         }
-        match pushed {
-            Pushed::In { dropped: 0 } => {}
-            Pushed::In { dropped } => count(&self.stats.dropped_qos0, dropped),
-            Pushed::NoRoom if overflowed => count(&self.stats.overflowed, 1),
-            Pushed::NoRoom => count(&self.stats.dropped_qos0, lost.into()),
+        for (counter, more) in [
+            (&self.stats.dropped_qos0, put.dropped_qos0),
+            (&self.stats.offline_qos0, put.offline_qos0),
+            (&self.stats.session_full, put.session_full),
+            (&self.stats.overflowed, put.overflowed.into()),
+        ] {
+            count(counter, more);
         }
-        pushed != Pushed::NoRoom
+        put.taken
     }
 
     /// Ready when there is something to take, or once and for all when the queue has overflowed; else the
@@ -111,50 +166,95 @@ impl Queue {
     pub fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<Ready> {
         // Registered before looking: a push after the look then finds somebody to wake.
         self.consumer.register(cx.waker());
-        let backlog = self.backlog.lock();
-        if backlog.overflowed {
-            Poll::Ready(Ready::Overflowed)
-        } else if backlog.is_empty() {
-            Poll::Pending
-        } else {
+        let mut state = self.state.lock();
+        if state.backlog.overflowed {
+            return Poll::Ready(Ready::Overflowed);
+        }
+        let unfinished = state.seek();
+        if state.has_something() {
             Poll::Ready(Ready::Messages)
+        } else {
+            if unfinished {
+                // Others have their turn, then the search goes on.
+                cx.waker().wake_by_ref();
+            }
+            Poll::Pending
         }
     }
 
-    /// The oldest messages, up to these limits, but at least one if there is any.
+    /// The oldest messages, up to these limits, but at least one if there is any. What a session's queue gave out and
+    /// nobody confirmed comes first and by itself; while a batch of it is out, nothing comes.
     #[must_use]
-    pub fn take(&self, max_messages: usize, max_bytes: usize) -> Vec<Arc<Message>> {
-        self.backlog.lock().take(max_messages, max_bytes)
+    pub fn take(self: &Arc<Self>, max_messages: usize, max_bytes: usize) -> Batch {
+        let mut state = self.state.lock();
+        let State { backlog, hold, .. } = &mut *state;
+        let Some(hold) = hold else {
+            return Batch::plain(backlog.take(max_messages, max_bytes));
+        };
+        let (messages, earlier) = hold.take(backlog, max_messages, max_bytes);
+        let receipt = Receipt::new(self, hold.epoch());
+        Batch::new(messages, earlier, Some(receipt))
+    }
+
+    /// Retained messages that are to come in as there is room.
+    pub(super) fn seek(&self, seek: Seek) {
+        if self.is_open() {
+            self.state.lock().seeks.get_or_insert_default().add(seek);
+            self.consumer.wake();
+        }
+    }
+
+    /// No more retained messages of that filter.
+    pub(super) fn stop_seeking(&self, filter: &Filter) {
+        let mut state = self.state.lock();
+        if let Some(seeks) = &mut state.seeks {
+            seeks.remove(filter);
+        }
     }
 
     /// The consumer is gone: what waits is dropped, later pushes are ignored.
     pub fn close(&self) {
-        let waiting = {
-            let mut backlog = self.backlog.lock();
+        let (backlog, hold, _seeks) = {
+            let mut state = self.state.lock();
             self.shut.store(true, Relaxed);
-            std::mem::take(&mut *backlog)
+            let backlog = std::mem::take(&mut state.backlog);
+            (backlog, state.hold.take(), state.seeks.take())
         };
         self.consumer.take();
         // Counted and freed outside the lock.
-        count(&self.stats.discarded, waiting.len() as u64);
+        let unconfirmed = hold.map_or(0, |hold| hold.unconfirmed());
+        count(&self.stats.discarded, (backlog.len() + unconfirmed) as u64);
     }
 
-    /// Whether it still takes messages: neither closed nor overflowed.
+    /// Whether it still takes messages.
     #[must_use]
     pub fn is_open(&self) -> bool {
         !self.shut.load(Relaxed)
     }
 
+    /// Whether a connection takes what it takes.
+    pub(super) fn is_online(&self) -> bool {
+        let state = self.state.lock();
+        let leaving = state.hold.as_ref().is_some_and(|hold| hold.is_leaving());
+        self.is_open() && !leaving && !state.backlog.overflowed
+    }
+
+    /// Whether it is a session's, and outlives its connection.
+    #[must_use]
+    pub fn is_of_session(&self) -> bool {
+        self.state.lock().hold.is_some()
+    }
+
     /// Messages waiting.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.backlog.lock().len()
+        self.state.lock().backlog.len()
     }
 
     /// Messages waiting, and their bytes.
     #[must_use]
     pub fn waiting(&self) -> (usize, usize) {
-        let backlog = self.backlog.lock();
+        let backlog = &self.state.lock().backlog;
         (backlog.len(), backlog.bytes())
     }
 
@@ -165,8 +265,105 @@ impl Queue {
     }
 }
 
+/// With a session: from one connection to the next.
+impl Queue {
+    /// A connection takes messages from now on, with these limits: first those that nobody confirmed. What an older
+    /// connection has of them still it can confirm no more.
+    pub fn attach(&self, limits: Limits) {
+        let mut state = self.state.lock();
+        state.limits = limits.at_least_one();
+        state.backlog.overflowed = false;
+        if let Some(hold) = &mut state.hold {
+            hold.attach();
+        }
+    }
+
+    /// The connection will take no more: what others of a group can get is for them.
+    pub fn leave(&self) {
+        let mut state = self.state.lock();
+        if let Some(hold) = &mut state.hold {
+            hold.leave();
+        }
+    }
+
+    /// No connection takes messages any more. Those of `QoS` 0 are dropped; what it has not confirmed it may confirm
+    /// until another one is attached.
+    pub(super) fn detach(&self, limits: Limits, budget: &Arc<Budget>) {
+        let mut state = self.state.lock();
+        let State { backlog, hold, .. } = &mut *state;
+        backlog.overflowed = false;
+        let qos0 = backlog.drop_droppable();
+        let full = match hold {
+            Some(hold) => hold.detach(backlog, limits.at_least_one(), budget),
+            None => 0,
+        };
+        drop(state);
+        self.consumer.take();
+        count(&self.stats.offline_qos0, qos0);
+        count(&self.stats.session_full, full);
+    }
+
+    fn confirm(&self, epoch: u32) {
+        let mut state = self.state.lock();
+        if let Some(hold) = &mut state.hold {
+            hold.confirm(epoch);
+        }
+    }
+}
+
+impl State {
+    fn put(&mut self, message: Arc<Message>, must: bool) -> Put {
+        if let Some(hold) = &mut self.hold {
+            return hold.put(&mut self.backlog, self.limits, message, must);
+        }
+        let was_empty = self.backlog.is_empty();
+        let qos = message.qos;
+        match self.backlog.push(message, self.limits) {
+            Pushed::In { dropped } => Put {
+                taken: true,
+                wakes: was_empty,
+                dropped_qos0: dropped,
+                ..Put::default()
+            },
+            Pushed::NoRoom if must && qos != Qos::AtMostOnce => {
+                self.backlog.overflowed = true;
+                Put {
+                    wakes: true,
+                    overflowed: true,
+                    ..Put::default()
+                }
+            }
+            Pushed::NoRoom => Put {
+                dropped_qos0: must.into(),
+                ..Put::default()
+            },
+        }
+    }
+
+    fn has_something(&self) -> bool {
+        match &self.hold {
+            None => !self.backlog.is_empty(),
+            Some(hold) => !self.backlog.is_empty() || hold.has_something(),
+        }
+    }
+
+    /// Looks for retained messages for a moment. Whether there may be more, although there was room.
+    fn seek(&mut self) -> bool {
+        let Some(seeks) = &mut self.seeks else {
+            return false;
+        };
+        let unfinished = seeks.fill(&mut self.backlog, self.limits);
+        if seeks.is_empty() {
+            self.seeks = None;
+        }
+        unfinished
+    }
+}
+
 fn count(counter: &AtomicU64, more: u64) {
-    counter.fetch_add(more, Relaxed);
+    if more > 0 {
+        counter.fetch_add(more, Relaxed);
+    }
 }
 
 impl fmt::Debug for Queue {

@@ -31,9 +31,9 @@ mod group;
 /// Those who get one message.
 mod recipients;
 
+pub(super) use self::recipients::Recipients;
 use self::{
     exact::Exact,
-    recipients::Recipients,
     subscribers::{Change, Member, Subscribers},
     trie::Trie,
 };

@@ -15,8 +15,26 @@ pub struct Stats {
     pub dropped_qos0: AtomicU64,
     /// Queues full with `QoS` 1 and 2, whose connections had to close.
     pub overflowed: AtomicU64,
-    /// Copies that still waited when their connection closed.
+    /// Copies that still waited when their connection, or its session, ended.
     pub discarded: AtomicU64,
+    /// Copies of `QoS` 0 for sessions without a connection.
+    pub offline_qos0: AtomicU64,
+    /// Copies of `QoS` 1 and 2 that full sessions dropped.
+    pub session_full: AtomicU64,
+    /// Copies of `QoS` 0 that were left out when the others of their batch were sent again.
+    pub unrepeated: AtomicU64,
+    /// Copies that were sent to the handler again.
+    pub redelivered: AtomicU64,
+    /// Gauge: sessions without a connection.
+    pub sessions: AtomicU64,
+    /// Sessions whose time was over.
+    pub sessions_expired: AtomicU64,
+    /// Sessions that gave way to others.
+    pub sessions_evicted: AtomicU64,
+    /// Sessions that were ended by their client, or by somebody who runs the pod.
+    pub sessions_discarded: AtomicU64,
+    /// Gauge: retained messages.
+    pub retained: AtomicU64,
     /// Gauge: different filters with at least one subscription.
     pub filters: AtomicU64,
     /// Gauge: subscriptions, each a filter of one queue.

@@ -1,14 +1,28 @@
-use std::sync::{Arc, atomic::Ordering::Relaxed};
+use std::{
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
 
 use bytes::Bytes;
 
-use super::{Broker, Error, Publication, Qos, Queue, Settings, Subscription, queue::Limits};
+/// Messages for whoever subscribes later.
+mod retained;
+
+use super::{
+    Broker, Error, Publication, Qos, Queue, RetainedLimits, Session, Sessions, Settings,
+    Subscription, queue::Limits, sessions,
+};
 
 fn broker() -> Broker {
     Broker::memory(Settings {
         node: "pod-0".into(),
         max_payload: 1_000,
         max_levels: 8,
+        retained: RetainedLimits {
+            messages: 3,
+            bytes: usize::MAX,
+            age: None,
+        },
     })
 }
 
@@ -30,12 +44,13 @@ async fn publish(broker: &Broker, topic: &str, payload: impl Into<Bytes>) -> Res
         qos: Qos::AtLeastOnce,
         from: "me".into(),
         payload: payload.into(),
+        retain: false,
     };
     broker.publish(publication).await
 }
 
-fn payloads(queue: &Queue) -> Vec<Bytes> {
-    let messages = queue.take(usize::MAX, usize::MAX);
+fn payloads(queue: &Arc<Queue>) -> Vec<Bytes> {
+    let messages = queue.take(usize::MAX, usize::MAX).messages;
     messages
         .into_iter()
         .map(|message| message.payload.clone())
@@ -49,7 +64,7 @@ async fn a_published_message_is_in_the_queue_when_publish_returns() {
     let subscription = subscribe(&broker, "t/+", &queue);
     publish(&broker, "t/up", "hello").await.unwrap();
 
-    let [message] = &queue.take(10, 1_000)[..] else {
+    let [message] = &queue.take(10, 1_000).messages[..] else {
         panic!("not one message")
     };
     assert_eq!(message.payload, "hello");
@@ -74,6 +89,7 @@ async fn every_message_has_an_id_of_its_own() {
     }
     let mut ids: Vec<_> = queue
         .take(10, usize::MAX)
+        .messages
         .iter()
         .map(|m| m.id.clone())
         .collect();
@@ -197,6 +213,7 @@ async fn a_message_that_a_full_group_drops_is_counted_once() {
             qos,
             from: "me".into(),
             payload: Bytes::new(),
+            retain: false,
         };
         broker.publish(publication).await.unwrap();
     }
@@ -256,4 +273,35 @@ async fn the_counts_tell_what_happened() {
     drop(subscriptions);
     assert_eq!(stats.subscriptions.load(Relaxed), 0);
     assert_eq!(stats.filters.load(Relaxed), 0);
+}
+
+#[tokio::test]
+async fn a_member_without_a_connection_gets_messages_only_while_nobody_else_is_there() {
+    let broker = broker();
+    let sessions = Sessions::new(
+        &broker,
+        sessions::Limits {
+            sessions: 10,
+            bytes: usize::MAX,
+            queue: Limits {
+                messages: 10,
+                bytes: usize::MAX,
+            },
+        },
+    );
+    let away = Session::new(&broker);
+    let there = queue(&broker, 100);
+    let away_queue = away.queue.clone();
+    let _away = subscribe(&broker, "$share/g/t", &away_queue);
+    let there_member = subscribe(&broker, "$share/g/t", &there);
+    sessions.park(&"away".into(), "", away, Duration::from_secs(60));
+    for _ in 0..5 {
+        publish(&broker, "t", "x").await.unwrap();
+    }
+    assert_eq!((there.len(), away_queue.len()), (5, 0));
+    drop(there_member);
+    for _ in 0..5 {
+        publish(&broker, "t", "x").await.unwrap();
+    }
+    assert_eq!((there.len(), away_queue.len()), (5, 5));
 }

@@ -148,6 +148,11 @@ impl Callbacks {
             .get_or_insert_with(|| settings.broker.queue(settings.tuning().queue))
     }
 
+    /// The queue of the client's session.
+    pub(super) fn resume(&mut self, queue: Arc<Queue>) {
+        self.queue = Some(queue);
+    }
+
     /// Ready when the queue has messages that do not wait here yet, or has overflowed.
     pub(super) fn poll_messages(&self, cx: &mut Context<'_>) -> Poll<Ready> {
         match &self.queue {
@@ -212,12 +217,27 @@ impl Callbacks {
         }
     }
 
-    /// The connection takes no more messages.
-    pub(super) fn drop_messages(&mut self) {
-        self.waiting.retain(|kind| *kind != Waiting::Messages);
-        if let Some(queue) = self.queue.take() {
-            queue.close();
+    /// The connection is told to end: messages are not sent again, and those of a session that nobody has been told of
+    /// wait for the next connection.
+    pub(super) fn ending(&mut self) {
+        self.shared.ending.store(true, Ordering::Relaxed);
+        if self.shared.has_session.load(Ordering::Relaxed) {
+            self.waiting.retain(|kind| *kind != Waiting::Messages);
+            if let Some(queue) = &self.queue {
+                queue.leave();
+            }
         }
+    }
+
+    /// The connection takes no more messages. The queue of a session goes on.
+    pub(super) fn leave_messages(&mut self) -> Option<Arc<Queue>> {
+        self.waiting.retain(|kind| *kind != Waiting::Messages);
+        let queue = self.queue.take()?;
+        if queue.is_of_session() {
+            return Some(queue);
+        }
+        queue.close();
+        None
     }
 
     /// The end: what is in flight, what was read where `reason` says so, and `OnSocketClosed` where the handler knows
@@ -298,7 +318,7 @@ impl Callbacks {
             Waiting::Messages => {
                 let queue = self.queue.as_ref()?;
                 let batch = queue.take(BATCH_MESSAGES, BATCH_BYTES);
-                if batch.is_empty() {
+                if batch.messages.is_empty() {
                     return None;
                 }
                 Event::Messages(batch)

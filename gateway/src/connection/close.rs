@@ -170,6 +170,12 @@ impl CloseReason {
         }
     }
 
+    /// Whether a session that would outlive the connection ends with it: whoever runs the pod wants the client gone.
+    #[must_use]
+    pub fn ends_session(self) -> bool {
+        matches!(self, Self::Kicked | Self::Banned)
+    }
+
     /// Whether what Send accepted is still written. Not where the socket failed or the device does not read.
     #[must_use]
     pub fn flushes(self) -> bool {
@@ -225,6 +231,13 @@ impl From<&io::Error> for CloseReason {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_session_ends_with_its_connection_where_somebody_wants_the_client_gone() {
+        let ends = |reason: &CloseReason| reason.ends_session();
+        let all: Vec<_> = CloseReason::ALL.into_iter().filter(ends).collect();
+        assert_eq!(all, [CloseReason::Kicked, CloseReason::Banned]);
+    }
 
     #[test]
     fn every_reason_has_a_word_of_its_own() {

@@ -11,9 +11,11 @@ use tokio::{io::ReadBuf, time::timeout};
 use super::{
     Blame, CloseReason, Connection, Settings,
     handle::{Command, Shared},
-    subscriptions::Subscriptions,
 };
-use crate::transport::{Received, Socket};
+use crate::{
+    broker::Session,
+    transport::{Received, Socket},
+};
 
 impl Connection {
     /// Cheap and local first, slow and remote last: refuse calls and leave every table, then write what is left and
@@ -62,10 +64,18 @@ impl Connection {
                 self.outbox.push(&bytes, &self.shared.room);
             }
         }
-        self.subscriptions = Subscriptions::default();
-        self.callbacks.drop_messages();
         self.registration = None;
-        self.claim = None;
+        self.callbacks.ending();
+        let subscriptions = std::mem::take(&mut self.subscriptions);
+        let session = self.callbacks.leave_messages().map(|queue| Session {
+            queue,
+            subscriptions,
+        });
+        if let Some(claim) = self.claim.take() {
+            claim.ended(reason, session);
+        }
+        // Whoever waits for the end may now find what was handed over.
+        self.shared.mailbox.seal();
     }
 
     async fn flush_and_shut(&mut self) -> io::Result<()> {

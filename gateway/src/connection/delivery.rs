@@ -1,27 +1,34 @@
 //! How one callback reaches a handler: bind, try, and where that fails wait, repeat, move to another handler, or
 //! decide that the connection has to close.
+//!
+//! Messages of QoS 1 and 2 are repeated whatever went wrong, for `redelivery_timeout`; while the connection is told to
+//! end they are given up instead, which for a session means that they wait for the next connection.
+
+/// How long it goes on trying.
+mod patience;
+/// What it looks like on the wire.
+mod request;
 
 use std::{
-    sync::{Arc, atomic::Ordering},
+    future::poll_fn,
+    pin::pin,
+    sync::{Arc, atomic::Ordering::Relaxed},
+    task::{Context, Poll},
     time::Duration,
 };
 
 use bytes::Bytes;
 use config::OnHandlerLoss;
-use http::{HeaderMap, HeaderName, HeaderValue};
 use proto::exproto;
 use tokio::time::{Instant, sleep, timeout_at};
 
+use self::patience::Patience;
 use super::{CloseReason, Handle, handle::Shared};
 use crate::{
-    broker::{Message, Qos},
-    handler::{Failure, Life, Method, frame, jittered},
+    broker::queue::Batch,
+    handler::{Failure, Life, Method, frame},
     metrics::Outcome,
 };
-
-const OFFSET: HeaderName = HeaderName::from_static("exproto-offset");
-const ATTEMPT: HeaderName = HeaderName::from_static("exproto-attempt");
-const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// What to do when a handler fails, as the configuration says.
 #[derive(Clone, Debug)]
@@ -32,6 +39,8 @@ pub struct Policy {
     pub on_handler_loss: OnHandlerLoss,
     /// Whether a call that may have been seen is made again.
     pub retry_unacknowledged: bool,
+    /// How long messages of `QoS` 1 and 2 are sent again while their callback fails.
+    pub redelivery_timeout: Duration,
     /// The first pause between two tries; it doubles up to `backoff_max`.
     pub backoff_min: Duration,
     /// The longest pause.
@@ -49,7 +58,7 @@ pub(super) enum Event {
     Created,
     Received(Bytes),
     TimerTimeout,
-    Messages(Vec<Arc<Message>>),
+    Messages(Batch),
     Closed(CloseReason),
 }
 
@@ -77,11 +86,25 @@ pub(super) struct Delivered {
     pub(super) standing: Standing,
 }
 
-/// What follows when a call may have been seen, and nobody answers any more.
-enum AfterLoss {
+/// What follows when a call that may have been seen has failed.
+enum Then {
     Repeat,
     Forget,
     Close,
+}
+
+/// Why a delivery stops without an answer.
+enum Stop {
+    /// The connection has to close.
+    Close(CloseReason),
+    /// The connection ends, and the handler is not told.
+    GivenUp,
+}
+
+impl From<CloseReason> for Stop {
+    fn from(reason: CloseReason) -> Self {
+        Self::Close(reason)
+    }
 }
 
 /// One callback on its way.
@@ -91,6 +114,8 @@ pub(super) struct Delivery {
     event: Event,
     offset: u64,
     patience: Patience,
+    /// Messages that failed, and are sent again: until when, and why they failed last.
+    failing: Option<(Instant, CloseReason)>,
 }
 
 impl Delivery {
@@ -101,6 +126,7 @@ impl Delivery {
             event,
             offset,
             patience: Patience::default(),
+            failing: None,
         }
     }
 
@@ -108,52 +134,90 @@ impl Delivery {
         let outcome = match self.shared.settings.in_process.clone() {
             None => self.deliver().await,
             Some(handler) => {
-                if let Event::Received(bytes) = self.event {
-                    handler(Handle::new(self.shared.clone()), bytes).await;
+                if let Event::Received(bytes) = &self.event {
+                    handler(Handle::new(self.shared.clone()), bytes.clone()).await;
                 }
-                return Delivered {
-                    outcome: Ok(()),
-                    standing: self.standing,
-                };
+                Ok(())
             }
         };
+        if let Event::Messages(batch) = &self.event {
+            match outcome {
+                Ok(()) => batch.confirm(),
+                Err(_) => self.undelivered(batch),
+            }
+        }
         Delivered {
-            outcome,
+            outcome: match outcome {
+                Err(Stop::Close(reason)) => Err(reason),
+                Ok(()) | Err(Stop::GivenUp) => Ok(()),
+            },
             standing: self.standing,
         }
     }
 
-    async fn deliver(&mut self) -> Result<(), CloseReason> {
+    /// A session has them still.
+    fn undelivered(&self, batch: &Batch) {
+        if !batch.is_of_session() {
+            let stats = self.shared.settings.broker.stats();
+            let count = batch.messages.len() as u64;
+            stats.discarded.fetch_add(count, Relaxed);
+        }
+    }
+
+    async fn deliver(&mut self) -> Result<(), Stop> {
         if matches!(self.event, Event::Created) {
             return self.introduce().await;
         }
-        let mut attempt = 1;
+        let mut attempt = 1 + self.earlier();
         let mut frame = self.frame();
         loop {
             let life = self.attached().await?;
-            match self
-                .call(&life, self.method(), frame.clone(), attempt)
-                .await
-            {
+            self.count_repetition(attempt);
+            let called = self.call(&life, self.method(), frame.clone(), attempt);
+            let (reason, was_lost) = match called.await {
                 Ok(()) => return Ok(()),
-                Err(Failure::Unreached { .. }) => {}
-                Err(Failure::Lost(_)) => match self.after_loss() {
-                    AfterLoss::Repeat => {
-                        attempt += 1;
-                        frame = self.frame();
-                    }
-                    AfterLoss::Forget => return Ok(()),
-                    AfterLoss::Close => return Err(CloseReason::HandlerLost),
-                },
-                Err(Failure::Refused(_)) => return Err(CloseReason::HandlerError),
-                Err(Failure::TimedOut(_)) => return Err(CloseReason::HandlerTimeout),
+                Err(Failure::Unreached { .. }) => {
+                    self.pause().await?;
+                    continue;
+                }
+                Err(Failure::Lost(_)) => (CloseReason::HandlerLost, true),
+                Err(Failure::Refused(_)) => (CloseReason::HandlerError, false),
+                Err(Failure::TimedOut(_)) => (CloseReason::HandlerTimeout, false),
+            };
+            match self.after_failure(was_lost) {
+                Then::Repeat => {}
+                Then::Forget => return Ok(()),
+                Then::Close => return Err(reason.into()),
             }
-            self.pause().await?;
+            attempt += 1;
+            frame = self.frame();
+            match self.event {
+                Event::Messages(_) => self.pause_failing(reason).await?,
+                _ => self.pause().await?,
+            }
+        }
+    }
+
+    /// How often the messages were sent before, by other connections.
+    fn earlier(&self) -> u32 {
+        match &self.event {
+            Event::Messages(batch) => batch.earlier,
+            _ => 0,
+        }
+    }
+
+    fn count_repetition(&self, attempt: u32) {
+        if attempt > 1
+            && let Event::Messages(batch) = &self.event
+        {
+            let count = batch.messages.len() as u64;
+            let stats = self.shared.settings.broker.stats();
+            stats.redelivered.fetch_add(count, Relaxed);
         }
     }
 
     /// The handler that the connection is bound to, or one that has just been introduced to it.
-    async fn attached(&mut self) -> Result<Arc<Life>, CloseReason> {
+    async fn attached(&mut self) -> Result<Arc<Life>, Stop> {
         if let Some(life) = &self.standing.bound {
             if !life.is_lost() {
                 return Ok(life.clone());
@@ -169,7 +233,7 @@ impl Delivery {
     }
 
     /// `OnSocketCreated`, until a handler has answered it.
-    async fn introduce(&mut self) -> Result<(), CloseReason> {
+    async fn introduce(&mut self) -> Result<(), Stop> {
         let request = exproto::SocketCreatedRequest {
             conn: self.conn(),
             conninfo: Some(self.shared.info.to_proto()),
@@ -179,7 +243,7 @@ impl Delivery {
         loop {
             if self.standing.lost() {
                 if self.standing.met && !rebinds {
-                    return Err(CloseReason::HandlerLost);
+                    return Err(CloseReason::HandlerLost.into());
                 }
                 self.standing.bound = None;
             }
@@ -190,7 +254,7 @@ impl Delivery {
             }
             self.standing.introductions += 1;
             let attempt = self.standing.introductions;
-            self.shared.parked.store(false, Ordering::Relaxed);
+            self.shared.parked.store(false, Relaxed);
             match self
                 .call(&life, Method::OnSocketCreated, frame.clone(), attempt)
                 .await
@@ -201,16 +265,16 @@ impl Delivery {
                     self.standing.introductions -= 1;
                 }
                 Err(Failure::Lost(_)) if rebinds => {}
-                Err(Failure::Lost(_)) => return Err(CloseReason::HandlerLost),
-                Err(Failure::Refused(_)) => return Err(CloseReason::HandlerError),
-                Err(Failure::TimedOut(_)) => return Err(CloseReason::HandlerTimeout),
+                Err(Failure::Lost(_)) => return Err(CloseReason::HandlerLost.into()),
+                Err(Failure::Refused(_)) => return Err(CloseReason::HandlerError.into()),
+                Err(Failure::TimedOut(_)) => return Err(CloseReason::HandlerTimeout.into()),
             }
             self.pause().await?;
         }
     }
 
     /// The endpoint that callbacks go to; waits until there is one.
-    async fn bound(&mut self) -> Result<Arc<Life>, CloseReason> {
+    async fn bound(&mut self) -> Result<Arc<Life>, Stop> {
         if let Some(life) = &self.standing.bound {
             return Ok(life.clone());
         }
@@ -220,15 +284,11 @@ impl Delivery {
             life
         } else {
             let _parked = settings.metrics.parked();
-            self.shared
-                .parked
-                .store(!self.standing.met, Ordering::Relaxed);
+            self.shared.parked.store(!self.standing.met, Relaxed);
             let until = self.patience.until(&settings.policy);
-            timeout_at(until, settings.handlers.wait(key))
-                .await
-                .ok()
-                .flatten()
-                .ok_or(CloseReason::HandlerUnavailable)?
+            let ready = timeout_at(until, settings.handlers.wait(key));
+            let life = self.unless_given_up(ready).await?.ok().flatten();
+            life.ok_or(CloseReason::HandlerUnavailable)?
         };
         self.standing.bound = Some(life.clone());
         Ok(life)
@@ -261,148 +321,79 @@ impl Delivery {
 
     /// A call that may have been seen is made again only where the user allows it, or where the event is a message
     /// that must arrive at least once. Messages of QoS 0 are then left out: they arrive at most once.
-    fn after_loss(&mut self) -> AfterLoss {
+    fn after_failure(&mut self, was_lost: bool) -> Then {
         let policy = &self.shared.settings.policy;
-        if policy.retry_unacknowledged {
-            return AfterLoss::Repeat;
+        if was_lost && policy.retry_unacknowledged {
+            return Then::Repeat;
         }
-        match &mut self.event {
-            Event::Messages(messages) if policy.rebinds() => {
-                messages.retain(|message| message.qos != Qos::AtMostOnce);
-                if messages.is_empty() {
-                    AfterLoss::Forget
-                } else {
-                    AfterLoss::Repeat
-                }
+        let Event::Messages(batch) = &mut self.event else {
+            return Then::Close;
+        };
+        if was_lost && !policy.rebinds() {
+            return Then::Close;
+        }
+        match batch.keep_repeatable() {
+            Some(left_out) => {
+                let stats = self.shared.settings.broker.stats();
+                stats.unrepeated.fetch_add(left_out as u64, Relaxed);
+                Then::Repeat
             }
-            _ => AfterLoss::Close,
+            None if was_lost => Then::Forget,
+            None => Then::Close,
         }
     }
 
-    async fn pause(&mut self) -> Result<(), CloseReason> {
+    /// The handler was not reached.
+    async fn pause(&mut self) -> Result<(), Stop> {
         let settings = self.shared.settings.clone();
-        self.shared
-            .parked
-            .store(!self.standing.met, Ordering::Relaxed);
+        self.shared.parked.store(!self.standing.met, Relaxed);
+        if let Some((until, reason)) = self.failing
+            && Instant::now() >= until
+        {
+            return Err(reason.into());
+        }
         let (pause, until) = self.patience.next(&settings.policy);
         let is_over = !pause.is_zero() && Instant::now() + pause > until;
         if is_over || settings.handlers.gave_up() {
-            return Err(CloseReason::HandlerUnavailable);
+            return Err(CloseReason::HandlerUnavailable.into());
         }
-        sleep(pause).await;
-        Ok(())
+        self.unless_given_up(sleep(pause)).await
     }
 
-    fn conn(&self) -> String {
-        self.shared.id.as_str().to_owned()
-    }
-
-    fn method(&self) -> Method {
-        match self.event {
-            Event::Created => Method::OnSocketCreated,
-            Event::Received(_) => Method::OnReceivedBytes,
-            Event::TimerTimeout => Method::OnTimerTimeout,
-            Event::Messages(_) => Method::OnReceivedMessages,
-            Event::Closed(_) => Method::OnSocketClosed,
-        }
-    }
-
-    fn frame(&self) -> Bytes {
-        let conn = self.conn();
-        match &self.event {
-            Event::Created => Bytes::new(),
-            Event::Received(bytes) => frame(&exproto::ReceivedBytesRequest {
-                conn,
-                bytes: bytes.clone(),
-            }),
-            Event::TimerTimeout => frame(&exproto::TimerTimeoutRequest {
-                conn,
-                r#type: exproto::TimerType::Keepalive.into(),
-            }),
-            Event::Messages(messages) => frame(&exproto::ReceivedMessagesRequest {
-                conn,
-                messages: messages
-                    .iter()
-                    .map(|message| self.message(message))
-                    .collect(),
-            }),
-            Event::Closed(reason) => frame(&exproto::SocketClosedRequest {
-                conn,
-                reason: reason.as_str().to_owned(),
-            }),
-        }
-    }
-
-    fn message(&self, message: &Message) -> exproto::Message {
-        let client = self.shared.phase.client().ok();
-        let mountpoint = client.map_or("", |client| client.mountpoint.as_str());
-        exproto::Message {
-            node: message.node.as_ref().to_owned(),
-            id: message.id.as_ref().to_owned(),
-            qos: message.qos.into(),
-            from: message.from.as_ref().to_owned(),
-            topic: message.topic.unmount(mountpoint).to_owned(),
-            payload: message.payload.clone(),
-            timestamp: message.timestamp,
-        }
-    }
-
-    fn headers(&self, method: Method, attempt: u32) -> HeaderMap {
-        let mut headers = self.shared.settings.tuning().headers.clone();
-        headers.insert(OFFSET, passing(&self.offset.to_string()));
-        headers.insert(ATTEMPT, HeaderValue::from(attempt));
-        if method == Method::OnSocketCreated
-            && let Some(details) = self.shared.info.details.headers()
-        {
-            for (name, value) in details {
-                headers.append(name, passing_value(value));
-            }
-        }
-        let (trace, span) = (fastrand::u128(1..), fastrand::u64(1..));
-        headers.insert(
-            TRACEPARENT,
-            passing(&format!("00-{trace:032x}-{span:016x}-00")),
-        );
-        headers
-    }
-}
-
-/// A value that differs each time: HPACK must not push the lasting ones out of its table for it.
-fn passing(text: &str) -> HeaderValue {
-    let mut value = HeaderValue::from_str(text).expect("digits and dashes");
-    value.set_sensitive(true);
-    value
-}
-
-fn passing_value(value: &HeaderValue) -> HeaderValue {
-    let mut value = value.clone();
-    value.set_sensitive(true);
-    value
-}
-
-/// How long a delivery goes on trying, counted from its first trouble.
-#[derive(Default)]
-struct Patience {
-    until: Option<Instant>,
-    pause: Option<Duration>,
-}
-
-impl Patience {
-    fn until(&mut self, policy: &Policy) -> Instant {
-        *self
-            .until
-            .get_or_insert_with(|| Instant::now() + policy.park_timeout)
-    }
-
-    /// The next pause, and when to give up.
-    fn next(&mut self, policy: &Policy) -> (Duration, Instant) {
-        let until = self.until(policy);
-        // At once the first time: another lane may stand.
-        let Some(pause) = self.pause else {
-            self.pause = Some(policy.backoff_min);
-            return (Duration::ZERO, until);
+    /// The handler was told of messages, and it was in vain.
+    async fn pause_failing(&mut self, reason: CloseReason) -> Result<(), Stop> {
+        let policy = &self.shared.settings.policy;
+        let now = Instant::now();
+        let until = match self.failing {
+            Some((until, _)) => until,
+            None => now + policy.redelivery_timeout,
         };
-        self.pause = Some((pause * 2).min(policy.backoff_max));
-        (jittered(pause), until)
+        self.failing = Some((until, reason));
+        if now >= until {
+            return Err(reason.into());
+        }
+        let pause = self.patience.repeat(policy).min(until - now);
+        self.unless_given_up(sleep(pause)).await
+    }
+
+    /// Waits, but no longer than the handler is to be told: messages that failed, and those that a session keeps, are
+    /// given up when the connection is told to end. The connection's task looks here whenever something happens to it.
+    async fn unless_given_up<T>(&self, wait: impl Future<Output = T>) -> Result<T, Stop> {
+        let mut wait = pin!(wait);
+        poll_fn(|cx: &mut Context<'_>| {
+            if self.is_given_up() {
+                return Poll::Ready(Err(Stop::GivenUp));
+            }
+            wait.as_mut().poll(cx).map(Ok)
+        })
+        .await
+    }
+
+    fn is_given_up(&self) -> bool {
+        let Event::Messages(batch) = &self.event else {
+            return false;
+        };
+        let matters = batch.is_of_session() || self.failing.is_some();
+        matters && self.shared.ending.load(Relaxed)
     }
 }

@@ -5,6 +5,11 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use crate::broker::Subscriptions;
+
+/// So many filters are told of at most: whoever looks need not see a million.
+const TOLD: usize = 1000;
+
 /// What only the connection's task knows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Description {
@@ -16,6 +21,19 @@ pub struct Description {
     pub messages_waiting: usize,
     /// Their bytes.
     pub message_bytes_waiting: usize,
+}
+
+impl Description {
+    /// What is subscribed, and nothing yet of messages.
+    pub(super) fn of(subscriptions: &Subscriptions) -> Self {
+        let told = subscriptions.first(TOLD).into_iter();
+        let told = told.map(|(filter, qos)| (filter.as_str().to_owned(), qos as u8));
+        Self {
+            subscriptions: told.collect(),
+            all_subscriptions: subscriptions.len(),
+            ..Self::default()
+        }
+    }
 }
 
 /// How a connection became a client, and until when it is one.

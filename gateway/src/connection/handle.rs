@@ -18,7 +18,7 @@ use tokio::{
 };
 
 use super::{
-    Begin, Client, CloseReason, Description, Guard, Moment, Settings,
+    Begin, Claim, Client, CloseReason, Description, Moment, Settings,
     mailbox::{Mailbox, Refused},
     outbox::Outbox,
     phase::Phase,
@@ -42,8 +42,9 @@ pub(super) enum Command {
     Authenticated {
         client: Arc<Client>,
         expiry: Option<Instant>,
-        claim: Guard,
-        reply: Reply,
+        claim: Box<dyn Claim>,
+        /// Where there is a session: whether it was there before.
+        reply: Reply<Option<bool>>,
     },
     StartTimer {
         interval: Duration,
@@ -63,7 +64,7 @@ pub(super) enum Command {
     },
 }
 
-pub(super) type Reply = oneshot::Sender<Result<(), CallError>>;
+pub(super) type Reply<T = ()> = oneshot::Sender<Result<T, CallError>>;
 
 /// Why a call was refused. Becomes a result code in `adapter/code.rs` alone.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -132,6 +133,10 @@ pub(super) struct Shared {
     /// Nothing of the connection has reached a handler, and nothing is on its way: a device that goes now was never
     /// there.
     pub(super) parked: AtomicBool,
+    /// The connection is told to end: messages are not sent again.
+    pub(super) ending: AtomicBool,
+    /// What it has subscribed outlives it.
+    pub(super) has_session: AtomicBool,
     pub(super) mailbox: Mailbox,
     pub(super) keeps_boundaries: bool,
     /// As it was when the connection began: its permits are out.
@@ -162,6 +167,8 @@ impl Shared {
             room: Semaphore::new(outbox_limit),
             settings,
             parked: AtomicBool::new(false),
+            ending: AtomicBool::new(false),
+            has_session: AtomicBool::new(false),
             mailbox: Mailbox::new(),
             keeps_boundaries,
             outbox_limit,
@@ -281,13 +288,14 @@ impl Handle {
         }
     }
 
-    /// Ends an Authenticate well. `claim` is dropped when the connection ends, `expiry` ends it.
+    /// Ends an Authenticate well. `claim` is told when the connection ends, `expiry` ends it. Where the client has a
+    /// session: whether it was there before.
     pub async fn authenticated(
         &self,
         client: Arc<Client>,
         expiry: Option<Instant>,
-        claim: Guard,
-    ) -> Result<(), CallError> {
+        claim: Box<dyn Claim>,
+    ) -> Result<Option<bool>, CallError> {
         self.call(|reply| Command::Authenticated {
             client,
             expiry,
@@ -295,6 +303,12 @@ impl Handle {
             reply,
         })
         .await
+    }
+
+    /// Whether what the client has subscribed outlives the connection.
+    #[must_use]
+    pub fn has_session(&self) -> bool {
+        self.0.has_session.load(Ordering::Relaxed)
     }
 
     /// Starts or replaces the keepalive.
@@ -359,7 +373,7 @@ impl Handle {
         }
     }
 
-    async fn call(&self, command: impl FnOnce(Reply) -> Command) -> Result<(), CallError> {
+    async fn call<T>(&self, command: impl FnOnce(Reply<T>) -> Command) -> Result<T, CallError> {
         let (reply, answer) = oneshot::channel();
         self.ask(command(reply)).await?;
         answer.await.unwrap_or(Err(CallError::Gone))

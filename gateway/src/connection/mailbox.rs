@@ -80,6 +80,10 @@ impl Mailbox {
     /// From here on nothing is taken; what is in here can still be popped.
     pub(super) fn close(&self) {
         self.state.lock().closed = true;
+    }
+
+    /// Tells everybody that it is closed: what the connection had has been handed over.
+    pub(super) fn seal(&self) {
         self.places.close();
         self.closing.notify_waiters();
     }
@@ -88,7 +92,7 @@ impl Mailbox {
         self.places.is_closed()
     }
 
-    /// Waits until nothing is taken any more.
+    /// Waits until nothing is taken any more, and everybody may know.
     pub(super) async fn closed(&self) {
         let closing = self.closing.notified();
         if !self.is_closed() {

@@ -91,6 +91,11 @@ impl Reloader {
         Ok(())
     }
 
+    /// Who has which clientid.
+    pub(super) fn clients(&self) -> &Clients {
+        &self.0.clients
+    }
+
     /// Counts a configuration that could not even be read.
     pub fn refused(&self) {
         let metrics = &self.0.listeners.shared().metrics;
@@ -166,11 +171,12 @@ pub(super) fn watch(reloader: &Reloader, mut watch: Watch) -> Watching {
             }
         }
     };
-    let watched = reloader.0.listeners.clone();
+    let (watched, clients) = (reloader.0.listeners.clone(), reloader.0.clients.clone());
     let bans = async move {
         let mut changes = watched.shared().bans.changed();
         while changes.changed().await.is_ok() {
             watched.close_banned();
+            clients.end_banned_sessions();
             // Bans may come by the thousand, and each look is at all connections.
             tokio::time::sleep(GATHER).await;
         }

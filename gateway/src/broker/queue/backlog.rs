@@ -27,6 +27,15 @@ pub(super) enum Pushed {
     NoRoom,
 }
 
+/// Messages dropped so that one could be in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Forced {
+    /// Of `QoS` 0.
+    pub(super) droppable: u64,
+    /// Of `QoS` 1 and 2.
+    pub(super) kept: u64,
+}
+
 impl Backlog {
     pub(super) fn push(&mut self, message: Arc<Message>, limits: Limits) -> Pushed {
         // Counting no message as more than the limit lets an empty queue take it.
@@ -55,6 +64,59 @@ impl Backlog {
         });
         self.next += 1;
         Pushed::In { dropped }
+    }
+
+    /// Puts a message in that must be in: the oldest of `QoS` 1 and 2 make room for it where no others can. How many
+    /// of each kind were dropped.
+    pub(super) fn force(&mut self, message: Arc<Message>, limits: Limits) -> Forced {
+        let size = message.size().min(limits.bytes);
+        let mut kept = 0;
+        while self.kept.queue.len() >= limits.messages || self.kept.bytes + size > limits.bytes {
+            if self.drop_oldest_kept().is_none() {
+                break;
+            }
+            kept += 1;
+        }
+        let droppable = match self.push(message, limits) {
+            Pushed::In { dropped } => dropped,
+            Pushed::NoRoom => unreachable!("room was made, and an empty queue takes any message"),
+        };
+        Forced { droppable, kept }
+    }
+
+    /// Puts a message of `QoS` 1 or 2 in, whatever the limits. It counts as `size`.
+    pub(super) fn append(&mut self, message: Arc<Message>, size: usize) {
+        let number = self.next;
+        self.next += 1;
+        self.kept.push(Waiting {
+            number,
+            size,
+            message,
+        });
+    }
+
+    /// Puts a message in, unless something would have to make room for it.
+    pub(super) fn push_if_room(&mut self, message: &Arc<Message>, limits: Limits) -> bool {
+        let bytes = self.droppable.bytes + self.kept.bytes + message.size();
+        let has_room = self.len() < limits.messages && bytes <= limits.bytes;
+        (has_room || self.is_empty()) && self.push(Arc::clone(message), limits) != Pushed::NoRoom
+    }
+
+    /// Drops the oldest message of `QoS` 1 and 2; what it counted as.
+    pub(super) fn drop_oldest_kept(&mut self) -> Option<usize> {
+        let size = self.kept.queue.front()?.size;
+        self.kept.pop();
+        Some(size)
+    }
+
+    /// Drops all messages of `QoS` 0; how many there were.
+    pub(super) fn drop_droppable(&mut self) -> u64 {
+        std::mem::take(&mut self.droppable).queue.len() as u64
+    }
+
+    /// What the messages of `QoS` 1 and 2 count as.
+    pub(super) fn kept_bytes(&self) -> usize {
+        self.kept.bytes
     }
 
     pub(super) fn take(&mut self, max_messages: usize, max_bytes: usize) -> Vec<Arc<Message>> {

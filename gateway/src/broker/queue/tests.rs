@@ -15,6 +15,9 @@ use bytes::Bytes;
 use super::{Limits, Queue, Ready};
 use crate::broker::{Message, Qos, Stats, Topic};
 
+/// Queues that outlive their connection.
+mod sessions;
+
 const MANY: Limits = Limits {
     messages: usize::MAX,
     bytes: usize::MAX,
@@ -44,8 +47,8 @@ fn push_all(queue: &Queue, names: &str) {
     }
 }
 
-fn drain(queue: &Queue) -> String {
-    let names = queue.take(usize::MAX, usize::MAX);
+fn drain(queue: &Arc<Queue>) -> String {
+    let names = queue.take(usize::MAX, usize::MAX).messages;
     names
         .iter()
         .map(|message| message.topic.as_str())
@@ -152,10 +155,10 @@ fn take_keeps_to_both_limits_but_takes_at_least_one() {
     let (queue, _) = queue(MANY);
     push_all(&queue, "a0 b1 c0 d1 e0");
     let size = message("a0", 0, 0).size();
-    assert_eq!(queue.take(2, usize::MAX).len(), 2);
-    assert_eq!(queue.take(9, 2 * size).len(), 2);
-    assert_eq!(queue.take(0, 0).len(), 1);
-    assert_eq!(queue.take(9, 9 * size).len(), 0);
+    assert_eq!(queue.take(2, usize::MAX).messages.len(), 2);
+    assert_eq!(queue.take(9, 2 * size).messages.len(), 2);
+    assert_eq!(queue.take(0, 0).messages.len(), 1);
+    assert_eq!(queue.take(9, 9 * size).messages.len(), 0);
 }
 
 #[test]
@@ -176,8 +179,8 @@ fn a_drained_burst_gives_its_memory_back() {
     for _ in 0..10_000 {
         push_all(&queue, "a0 b1");
     }
-    while !queue.take(100, usize::MAX).is_empty() {}
-    assert!(queue.backlog.lock().room() <= 16);
+    while !queue.take(100, usize::MAX).messages.is_empty() {}
+    assert!(queue.state.lock().backlog.room() <= 16);
 }
 
 #[test]
@@ -225,7 +228,7 @@ fn consume(queue: Arc<Queue>, count: usize) -> mpsc::Receiver<Vec<Arc<Message>>>
                 runtime.block_on(poll_fn(|cx| queue.poll_ready(cx))),
                 Ready::Messages
             );
-            taken.extend(queue.take(7, usize::MAX));
+            taken.extend(queue.take(7, usize::MAX).messages);
         }
         done.send(taken).unwrap();
     });

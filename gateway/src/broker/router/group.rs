@@ -22,14 +22,17 @@ struct Members {
 }
 
 impl Group {
-    /// Gives the message to the next member who has room; false when nobody takes it.
+    /// Gives the message to the next member who has room; false when nobody takes it. A member without a connection
+    /// gets it only if no other one has a connection.
     pub(super) fn push(&self, message: &Arc<Message>) -> bool {
         if self.turns().any(|queue| queue.offer(Arc::clone(message))) {
             return true;
         }
         // When all are full it is lost, and one member has to answer for that, not all of them.
-        let unlucky = self.turns().find(|queue| queue.is_open());
-        unlucky.is_some_and(|queue| queue.push(Arc::clone(message)))
+        let unlucky = self.turns().find(|queue| queue.is_online());
+        let absent = || self.turns().find(|queue| queue.is_open());
+        let queue = unlucky.or_else(absent);
+        queue.is_some_and(|queue| queue.push(Arc::clone(message)))
     }
 
     /// Everybody's turn once.

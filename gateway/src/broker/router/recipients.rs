@@ -18,6 +18,12 @@ impl Recipients {
         self.queues.is_empty() && self.groups.is_empty()
     }
 
+    /// As [`Self::deliver`], without a pause.
+    pub(in crate::broker) fn deliver_now(&self, message: &Arc<Message>) -> u64 {
+        count(&self.queues, |queue| queue.push(Arc::clone(message)))
+            + count(&self.groups, |group| group.push(message))
+    }
+
     /// Pushes the message to all; the number of queues that took it. Other tasks get their turn in between.
     pub(in crate::broker) async fn deliver(&self, message: &Arc<Message>) -> u64 {
         let mut delivered = 0;

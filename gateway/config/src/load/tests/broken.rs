@@ -18,8 +18,8 @@ const BROKEN: &[(&str, &str)] = &[
     (
         "nothing: 1",
         "1:1: nothing: there is no such key; the keys here are pod, cluster, listeners, \
-         limits, bans, mountpoint, authentication, authorization, connection, handler, adapter, broker, http, \
-         management, drain, log",
+         limits, bans, mountpoint, authentication, authorization, connection, handler, adapter, \
+         broker, sessions, http, management, drain, log",
     ),
     (
         "adapter:\n  bnd: 127.0.0.1:1",
@@ -317,8 +317,8 @@ const BROKEN: &[(&str, &str)] = &[
     (
         "- a",
         "1:1: this is a list; write a mapping of the keys pod, cluster, listeners, limits, bans, \
-         mountpoint, authentication, authorization, connection, handler, adapter, broker, http, management, \
-         drain, log",
+         mountpoint, authentication, authorization, connection, handler, adapter, broker, \
+         sessions, http, management, drain, log",
     ),
     (
         "listeners: []",
@@ -356,6 +356,26 @@ const BROKEN: &[(&str, &str)] = &[
     (
         "handler:\n  addresses:\n    - http://h:1\n    - H:1",
         "4:7: handler.addresses[1]: http://h:1 stands in the list already; remove one",
+    ),
+    (
+        "listeners:\n  - session_expiry: 25h",
+        "2:21: listeners[0].session_expiry: it is more than sessions.max_expiry; write the same or \
+         less",
+    ),
+    (
+        "listeners:\n  - session_expiry: 2h\nsessions:\n  max_expiry: 1h",
+        "4:15: sessions.max_expiry: it is less than listeners[0].session_expiry; write the same or \
+         more",
+    ),
+    (
+        "sessions:\n  message_queue_bytes: 64KiB",
+        "2:24: sessions.message_queue_bytes: 64KiB cannot hold one message of 512KiB \
+         (broker.max_payload); write more",
+    ),
+    (
+        "sessions:\n  max_bytes: 1MiB\n  message_queue_bytes: 2MiB",
+        "2:14: sessions.max_bytes: 1MiB cannot hold one session of 2MiB \
+         (sessions.message_queue_bytes); write more",
     ),
     (
         "handler:\n  backoff_min: 6s",

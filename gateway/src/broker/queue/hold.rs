@@ -1,0 +1,233 @@
+//! What the queue of a session does more: it keeps what was taken until it is confirmed, and goes on without a
+//! connection.
+//!
+//! Without one, messages of QoS 0 are dropped. Full is by count, by bytes, or by the bytes of all sessions together;
+//! then the oldest message is dropped, so that the newest ones wait.
+
+use std::{collections::VecDeque, sync::Arc};
+
+use super::{
+    Limits, Put,
+    backlog::{Backlog, Pushed},
+};
+use crate::broker::{
+    Message, Qos,
+    sessions::{Budget, Reserved},
+};
+
+#[derive(Default)]
+pub(super) struct Hold {
+    /// Counts the connections.
+    epoch: u32,
+    /// What was taken of `QoS` 1 and 2 and not confirmed: one batch at most. Older than what waits.
+    unconfirmed: VecDeque<Arc<Message>>,
+    /// How often that was taken.
+    taken: u32,
+    /// The connection of this epoch has it.
+    is_out: bool,
+    /// The connection takes nothing more, although it is still there.
+    leaving: bool,
+    offline: Option<Offline>,
+}
+
+struct Offline {
+    limits: Limits,
+    /// The bytes of what is unconfirmed and of what waits.
+    reserved: Reserved,
+}
+
+impl Hold {
+    pub(super) fn epoch(&self) -> u32 {
+        self.epoch
+    }
+
+    pub(super) fn is_offline(&self) -> bool {
+        self.offline.is_some()
+    }
+
+    /// Whether somebody else is to get what others can get.
+    pub(super) fn is_leaving(&self) -> bool {
+        self.leaving || self.is_offline()
+    }
+
+    pub(super) fn leave(&mut self) {
+        self.leaving = true;
+    }
+
+    /// How many messages are unconfirmed.
+    pub(super) fn unconfirmed(&self) -> usize {
+        self.unconfirmed.len()
+    }
+
+    /// Whether there is something to take apart from what waits.
+    pub(super) fn has_something(&self) -> bool {
+        !self.is_out && !self.unconfirmed.is_empty()
+    }
+
+    pub(super) fn put(
+        &mut self,
+        backlog: &mut Backlog,
+        limits: Limits,
+        message: Arc<Message>,
+        must: bool,
+    ) -> Put {
+        let droppable = message.qos == Qos::AtMostOnce;
+        if self.is_offline() {
+            return match (must, droppable) {
+                (false, _) => Put::default(),
+                (true, true) => Put {
+                    offline_qos0: 1,
+                    ..Put::default()
+                },
+                (true, false) => self.put_offline(backlog, message),
+            };
+        }
+        let was_empty = backlog.is_empty();
+        if must && !droppable {
+            let dropped = backlog.force(message, limits);
+            let overflowed = dropped.kept > 0 && !backlog.overflowed;
+            backlog.overflowed |= overflowed;
+            return Put {
+                taken: true,
+                wakes: was_empty || overflowed,
+                overflowed,
+                dropped_qos0: dropped.droppable,
+                session_full: dropped.kept,
+                ..Put::default()
+            };
+        }
+        if backlog.overflowed || (self.leaving && !must) {
+            return Put::default();
+        }
+        match backlog.push(message, limits) {
+            Pushed::In { dropped } => Put {
+                taken: true,
+                wakes: was_empty,
+                dropped_qos0: dropped,
+                ..Put::default()
+            },
+            Pushed::NoRoom => Put {
+                dropped_qos0: must.into(),
+                ..Put::default()
+            },
+        }
+    }
+
+    fn put_offline(&mut self, backlog: &mut Backlog, message: Arc<Message>) -> Put {
+        let Some(mut offline) = self.offline.take() else {
+            return Put::default();
+        };
+        let limits = offline.limits;
+        let size = weight(&message, limits);
+        let mut dropped = 0;
+        let taken = loop {
+            let count = self.unconfirmed.len() + backlog.len();
+            let fits = count < limits.messages && offline.reserved.bytes() + size <= limits.bytes;
+            if (fits || count == 0) && offline.reserved.grow(size) {
+                backlog.append(message, size);
+                break true;
+            }
+            dropped += 1;
+            let Some(freed) = self.drop_oldest(backlog, limits) else {
+                // All that there may be of messages is elsewhere: this one is the oldest.
+                break false;
+            };
+            offline.reserved.shrink(freed);
+        };
+        self.offline = Some(offline);
+        Put {
+            taken,
+            session_full: dropped,
+            ..Put::default()
+        }
+    }
+
+    /// Drops the oldest message; what it counted as.
+    fn drop_oldest(&mut self, backlog: &mut Backlog, limits: Limits) -> Option<usize> {
+        match self.unconfirmed.pop_front() {
+            Some(message) => Some(weight(&message, limits)),
+            None => backlog.drop_oldest_kept(),
+        }
+    }
+
+    /// The next messages, and how often they were taken before.
+    pub(super) fn take(
+        &mut self,
+        backlog: &mut Backlog,
+        max_messages: usize,
+        max_bytes: usize,
+    ) -> (Vec<Arc<Message>>, u32) {
+        if self.is_out {
+            return (Vec::new(), 0);
+        }
+        if self.unconfirmed.is_empty() {
+            let messages = backlog.take(max_messages, max_bytes);
+            let kept = messages
+                .iter()
+                .filter(|message| message.qos != Qos::AtMostOnce);
+            self.unconfirmed.extend(kept.cloned());
+            self.is_out = !self.unconfirmed.is_empty();
+            self.taken = 1;
+            return (messages, 0);
+        }
+        self.is_out = true;
+        self.taken += 1;
+        let messages = self.unconfirmed.iter().cloned().collect();
+        (messages, self.taken - 1)
+    }
+
+    pub(super) fn confirm(&mut self, epoch: u32) {
+        if epoch != self.epoch {
+            return;
+        }
+        self.is_out = false;
+        let confirmed = std::mem::take(&mut self.unconfirmed);
+        if let Some(Offline { limits, reserved }) = &mut self.offline {
+            reserved.shrink(bytes(&confirmed, *limits));
+        }
+    }
+
+    pub(super) fn attach(&mut self) {
+        self.epoch = self.epoch.wrapping_add(1);
+        self.offline = None;
+        self.is_out = false;
+        self.leaving = false;
+    }
+
+    /// Begins to be without a connection; how many messages did not fit.
+    pub(super) fn detach(
+        &mut self,
+        backlog: &mut Backlog,
+        limits: Limits,
+        budget: &Arc<Budget>,
+    ) -> u64 {
+        self.is_out = false;
+        let mut reserved = Reserved::nothing(budget);
+        let mut bytes = bytes(&self.unconfirmed, limits) + backlog.kept_bytes();
+        let mut dropped = 0;
+        loop {
+            let count = self.unconfirmed.len() + backlog.len();
+            let fits = count <= limits.messages && bytes <= limits.bytes;
+            if (fits || count == 1) && reserved.grow(bytes) {
+                break;
+            }
+            let Some(freed) = self.drop_oldest(backlog, limits) else {
+                break;
+            };
+            bytes -= freed;
+            dropped += 1;
+        }
+        self.offline = Some(Offline { limits, reserved });
+        dropped
+    }
+}
+
+/// What a message counts as: no more than a queue holds.
+fn weight(message: &Message, limits: Limits) -> usize {
+    message.size().min(limits.bytes)
+}
+
+fn bytes(messages: &VecDeque<Arc<Message>>, limits: Limits) -> usize {
+    let weights = messages.iter().map(|message| weight(message, limits));
+    weights.sum()
+}

@@ -1,0 +1,231 @@
+use std::sync::{Arc, atomic::Ordering::Relaxed};
+
+use super::{MANY, drain, message, poll, push_all};
+use crate::broker::{
+    Queue, Stats,
+    queue::{Batch, Limits, Ready},
+    sessions::Budget,
+};
+
+struct Setting {
+    queue: Arc<Queue>,
+    stats: Arc<Stats>,
+    budget: Arc<Budget>,
+}
+
+/// A session's queue that has a connection.
+fn setting() -> Setting {
+    let stats = Arc::<Stats>::default();
+    let queue = Queue::of_session(Arc::clone(&stats));
+    queue.attach(MANY);
+    Setting {
+        queue,
+        stats,
+        budget: Budget::new(usize::MAX),
+    }
+}
+
+impl Setting {
+    fn detach(&self, messages: usize) {
+        let limits = Limits { messages, ..MANY };
+        self.queue.detach(limits, &self.budget);
+    }
+
+    fn take(&self, count: usize) -> Batch {
+        self.queue.take(count, usize::MAX)
+    }
+
+    /// Without a connection, the bytes that are reserved are those of the messages.
+    fn has_its_bytes(&self, messages: &[&str]) {
+        let sizes = messages.iter().map(|name| message(name, 1, 0).size());
+        assert_eq!(self.budget.taken(), sizes.sum::<usize>());
+    }
+}
+
+fn names(batch: &Batch) -> Vec<&str> {
+    let topics = batch.messages.iter().map(|message| message.topic.as_str());
+    topics.collect()
+}
+
+#[test]
+fn nothing_more_is_taken_until_what_was_taken_is_confirmed() {
+    let Setting { queue, .. } = setting();
+    push_all(&queue, "a1 b0 c1 d1");
+    let batch = queue.take(3, usize::MAX);
+    assert_eq!(names(&batch), ["a1", "b0", "c1"]);
+    assert_eq!(batch.earlier, 0);
+    assert!(queue.take(3, usize::MAX).messages.is_empty());
+    batch.confirm();
+    assert_eq!(drain(&queue), "d1");
+}
+
+#[test]
+fn messages_of_qos_0_need_no_confirmation() {
+    let Setting { queue, .. } = setting();
+    push_all(&queue, "a0 b0 c0");
+    assert_eq!(queue.take(2, usize::MAX).messages.len(), 2);
+    assert_eq!(drain(&queue), "c0");
+}
+
+#[test]
+fn the_next_connection_first_gets_what_was_not_confirmed() {
+    let it = setting();
+    push_all(&it.queue, "a1 b0 c2 d1");
+    let old = it.take(3);
+    it.detach(100);
+    push_all(&it.queue, "e1 f0 g1");
+    it.queue.attach(MANY);
+    assert!(poll(&it.queue).is_ready());
+    let again = it.take(100);
+    assert_eq!(names(&again), ["a1", "c2"]);
+    assert_eq!(again.earlier, 1);
+    // By itself, as it may have been seen before; and the old connection has no say any more.
+    old.confirm();
+    assert!(it.take(100).messages.is_empty());
+    again.confirm();
+    let rest = it.take(100);
+    assert_eq!(names(&rest), ["d1", "e1", "g1"]);
+    assert_eq!(rest.earlier, 0);
+    assert_eq!(it.stats.offline_qos0.load(Relaxed), 1);
+}
+
+#[test]
+fn the_old_connection_may_confirm_until_there_is_a_new_one() {
+    let it = setting();
+    push_all(&it.queue, "a1 b1");
+    let old = it.take(1);
+    it.detach(100);
+    it.has_its_bytes(&["a1", "b1"]);
+    old.confirm();
+    it.has_its_bytes(&["b1"]);
+    it.queue.attach(MANY);
+    it.has_its_bytes(&[]);
+    push_all(&it.queue, "c1");
+    assert_eq!(drain(&it.queue), "b1 c1");
+}
+
+#[test]
+fn what_is_never_confirmed_is_counted_each_time() {
+    let it = setting();
+    push_all(&it.queue, "a1");
+    for earlier in 0..5 {
+        let batch = it.take(10);
+        assert_eq!((names(&batch), batch.earlier), (vec!["a1"], earlier));
+        it.detach(10);
+        it.queue.attach(MANY);
+    }
+}
+
+#[test]
+fn without_a_connection_the_oldest_message_makes_room() {
+    let it = setting();
+    push_all(&it.queue, "a1 b0 c1");
+    let _never_confirmed = it.take(1);
+    it.detach(3);
+    push_all(&it.queue, "d1 e2 f0 g1");
+    assert_eq!(it.stats.session_full.load(Relaxed), 2);
+    // The one that waited when the connection ended, and the one that came.
+    assert_eq!(it.stats.offline_qos0.load(Relaxed), 2);
+    it.queue.attach(MANY);
+    assert_eq!(drain(&it.queue), "d1 e2 g1");
+}
+
+#[test]
+fn what_does_not_fit_without_a_connection_is_dropped_when_it_ends() {
+    let it = setting();
+    push_all(&it.queue, "a1 b1 c1 d1 e1");
+    let batch = it.take(2);
+    it.detach(2);
+    assert_eq!(it.stats.session_full.load(Relaxed), 3);
+    it.has_its_bytes(&["d1", "e1"]);
+    // Of what was dropped nothing is confirmed twice.
+    batch.confirm();
+    it.has_its_bytes(&["d1", "e1"]);
+    it.queue.attach(MANY);
+    assert_eq!(drain(&it.queue), "d1 e1");
+}
+
+#[test]
+fn bytes_are_bounded_without_a_connection() {
+    let it = setting();
+    let size = message("a1", 1, 1_000).size();
+    let limits = Limits {
+        bytes: 3 * size,
+        ..MANY
+    };
+    it.queue.detach(limits, &it.budget);
+    for name in ["a1", "b1", "c1", "d1"] {
+        assert!(it.queue.push(message(name, 1, 1_000)));
+    }
+    assert_eq!(it.budget.taken(), 3 * size);
+    // One that is too large for all of it has all of it.
+    assert!(it.queue.push(message("e1", 1, 5_000)));
+    assert_eq!(it.stats.session_full.load(Relaxed), 4);
+    assert_eq!(it.budget.taken(), 3 * size);
+}
+
+#[test]
+fn bytes_of_all_sessions_are_bounded_and_each_drops_its_own() {
+    let size = message("a1", 1, 100).size();
+    let budget = Budget::new(3 * size);
+    let (one, other) = (setting(), setting());
+    for it in [&one, &other] {
+        it.queue.detach(MANY, &budget);
+    }
+    for name in ["a1", "b1", "c1", "d1"] {
+        assert!(one.queue.push(message(name, 1, 100)));
+    }
+    assert!(!other.queue.push(message("e1", 1, 100)));
+    assert_eq!(one.stats.session_full.load(Relaxed), 1);
+    assert_eq!(other.stats.session_full.load(Relaxed), 1);
+    one.queue.attach(MANY);
+    assert_eq!(budget.taken(), 0);
+    assert!(other.queue.push(message("f1", 1, 100)));
+    other.queue.close();
+    assert_eq!(budget.taken(), 0);
+}
+
+#[test]
+fn a_full_queue_of_a_session_ends_its_connection_and_loses_the_oldest_alone() {
+    let it = setting();
+    it.queue.attach(Limits {
+        messages: 2,
+        ..MANY
+    });
+    push_all(&it.queue, "a1 b1 c1 d1 e0");
+    assert_eq!(poll(&it.queue), std::task::Poll::Ready(Ready::Overflowed));
+    assert_eq!(it.stats.overflowed.load(Relaxed), 1);
+    assert_eq!(it.stats.session_full.load(Relaxed), 2);
+    it.detach(10);
+    push_all(&it.queue, "f1");
+    it.queue.attach(MANY);
+    assert_eq!(drain(&it.queue), "c1 d1 f1");
+}
+
+#[test]
+fn a_connection_that_is_leaving_gets_only_what_nobody_else_can_get() {
+    let it = setting();
+    it.queue.leave();
+    assert!(!it.queue.is_online());
+    assert!(!it.queue.offer(message("a1", 1, 0)));
+    assert!(it.queue.push(message("b1", 1, 0)));
+    it.detach(10);
+    assert!(!it.queue.offer(message("c1", 1, 0)));
+    it.queue.attach(MANY);
+    assert!(it.queue.is_online());
+    assert!(it.queue.offer(message("d1", 1, 0)));
+    assert_eq!(drain(&it.queue), "b1 d1");
+}
+
+#[test]
+fn a_session_that_ends_counts_what_it_had() {
+    let it = setting();
+    push_all(&it.queue, "a1 b1 c1");
+    let batch = it.take(1);
+    it.detach(10);
+    it.queue.close();
+    assert_eq!(it.stats.discarded.load(Relaxed), 3);
+    assert_eq!(it.budget.taken(), 0);
+    batch.confirm();
+    assert!(!it.queue.push(message("d1", 1, 0)));
+}

@@ -1,0 +1,84 @@
+//! A clientid's ownership: from the moment a connection wants it until that connection has handed everything over.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{Clients, Inner, events};
+use crate::{
+    broker::Session,
+    connection::{self, Begun, Client, CloseReason, Handle},
+};
+
+/// Given up when dropped, unless somebody else has it by then.
+pub(super) struct Claim {
+    pub(super) clients: Clients,
+    pub(super) client: Arc<Client>,
+    pub(super) owner: Handle,
+    /// For how long the client's session outlives its connection; zero where it has none.
+    pub(super) expiry: Duration,
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        let Inner {
+            owners, leaving, ..
+        } = &*self.clients.0;
+        let (clientid, id) = (&self.client.clientid, self.owner.id());
+        owners.remove_if(clientid, |_, owner| owner.id() == id);
+        // Whoever wanted the clientid may have given up, and nobody else would look here.
+        leaving.remove_if_mut(clientid, |_, older| {
+            older.retain(|older| older.id() != id);
+            older.is_empty()
+        });
+    }
+}
+
+impl connection::Claim for Claim {
+    fn begin(&mut self) -> Option<Begun> {
+        let Inner {
+            broker,
+            sessions,
+            sys_events,
+            ..
+        } = &*self.clients.0;
+        let (clientid, mountpoint) = (&*self.client.clientid, &*self.client.mountpoint);
+        let begun = if self.expiry.is_zero() {
+            sessions.discard(clientid);
+            None
+        } else {
+            let waiting = sessions.take(clientid, mountpoint);
+            Some(Begun {
+                present: waiting.is_some(),
+                session: waiting.unwrap_or_else(|| Session::new(broker)),
+            })
+        };
+        if *sys_events {
+            events::connected(broker, &self.owner, &self.client);
+        }
+        begun
+    }
+
+    fn ended(self: Box<Self>, reason: CloseReason, session: Option<Session>) {
+        let Inner {
+            broker,
+            sessions,
+            sys_events,
+            ..
+        } = &*self.clients.0;
+        if let Some(session) = session {
+            if reason.ends_session() {
+                session.discard();
+            } else {
+                let Client {
+                    clientid,
+                    mountpoint,
+                    ..
+                } = &*self.client;
+                sessions.park(clientid, mountpoint, session, self.expiry);
+            }
+        }
+        if *sys_events {
+            events::disconnected(broker, &self.owner, &self.client, reason);
+        }
+        // Now that all of it can be found, whoever wants the clientid need not wait for this connection: dropped.
+    }
+}
