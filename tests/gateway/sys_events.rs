@@ -134,7 +134,7 @@ async fn a_clientid_is_one_level_whatever_is_in_it() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn each_rival_for_a_clientid_is_told_of_once_and_in_order() {
     const RIVALS: usize = 30;
     let mut it = Setting::new().await;

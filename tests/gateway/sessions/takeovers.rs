@@ -72,7 +72,7 @@ impl Seen {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn many_takeovers_of_one_clientid_leave_one_connection_and_lose_nothing() {
     const TAKEOVERS: usize = 1_000;
     let it = Setting::new(|_| ()).await;
@@ -111,7 +111,7 @@ async fn many_takeovers_of_one_clientid_leave_one_connection_and_lose_nothing() 
     drop(device);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn rivals_for_one_session_leave_it_with_one_of_them() {
     const RIVALS: usize = 50;
     let it = Setting::new(|_| ()).await;
