@@ -3,14 +3,17 @@
 use std::time::Duration;
 
 use config::Config;
-use exproto_tests::{Event, TestGateway, TestHandler, gateway::config};
+use exproto_tests::{
+    Event, TestGateway, TestHandler,
+    gateway::{allowing_everything, config},
+};
 use proto::exproto::{Message, ResultCode};
 
 use crate::calls::{Calls, client, connect, ok, refused};
 
 async fn setting(adapt: impl FnOnce(&mut Config)) -> (TestHandler, TestGateway) {
     let handler = TestHandler::start();
-    let mut config = config(&[&handler]);
+    let mut config = allowing_everything(config(&[&handler]));
     adapt(&mut config);
     let gateway = TestGateway::with(config).await;
     (handler, gateway)

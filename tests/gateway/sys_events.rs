@@ -2,7 +2,10 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use exproto_tests::{Device, Event, TestGateway, TestHandler, gateway::config};
+use exproto_tests::{
+    Device, Event, TestGateway, TestHandler,
+    gateway::{allowing_everything, config},
+};
 use proto::exproto::Message;
 use serde_json::Value;
 
@@ -21,7 +24,7 @@ struct Setting {
 impl Setting {
     async fn new() -> Self {
         let handler = TestHandler::start();
-        let mut config = config(&[&handler]);
+        let mut config = allowing_everything(config(&[&handler]));
         config.broker.sys_events = true;
         config.pod.name = Some("pod-7".parse().unwrap());
         let gateway = TestGateway::with(config).await;
@@ -94,7 +97,7 @@ async fn a_client_that_comes_and_goes_is_told_of() {
 #[tokio::test]
 async fn unless_they_are_switched_on_nothing_is_published() {
     let handler = TestHandler::start();
-    let gateway = TestGateway::start(&handler).await;
+    let gateway = TestGateway::with(allowing_everything(config(&[&handler]))).await;
     let (_device, mut watcher) = client(&gateway, &handler, "watcher").await;
     ok(&watcher.subscribe("$SYS/#", 0).await);
     let (device, _) = client(&gateway, &handler, "truck").await;

@@ -45,6 +45,21 @@ pub fn config(handlers: &[&TestHandler]) -> Config {
     config
 }
 
+/// That configuration, with a rule by which everybody may do everything, also with the topics of the system.
+///
+/// # Panics
+/// When the rules cannot be named.
+#[must_use]
+pub fn allowing_everything(config: Config) -> Config {
+    let rules = concat!(env!("CARGO_MANIFEST_DIR"), "/harness/everything.yaml");
+    let text = format!("authorization: {{sources: [{{file: {{path: \"{rules}\"}}}}]}}");
+    let read = Config::parse(&text, "test").expect("a good source");
+    Config {
+        authorization: read.authorization,
+        ..config
+    }
+}
+
 /// That configuration, with these authenticators, as the file has them in its list.
 ///
 /// # Panics

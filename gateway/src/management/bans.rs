@@ -115,7 +115,7 @@ pub(super) async fn add(
         of_file: false,
     };
     let shown = shown(&listed);
-    tracing::info!(caller, who = %listed.who, until = %shown["until"], reason, "banned");
+    tracing::info!(caller, who = %listed.who, until = shown["until"].as_str(), reason, "banned");
     management.subjects().bans.ban(listed.who, until, &reason);
     Ok((StatusCode::CREATED, Json(shown)))
 }
