@@ -138,7 +138,7 @@ impl Authorizer {
                     continue;
                 }
                 let loaded = Source::load(config);
-                self.0.metrics.reloaded("rules", loaded.is_ok());
+                self.0.metrics.reloaded("authorization", loaded.is_ok());
                 match loaded {
                     Ok(loaded) => {
                         *source = loaded;

@@ -132,8 +132,8 @@ async fn rules_decide_about_publish_and_subscribe_and_nothing_else() {
         .await);
     // Once for each of the two subscriptions.
     setting.handler.messages(2).await;
-    assert_eq!(setting.decided("file", "allowed").await, 3);
-    assert_eq!(setting.decided("default", "denied").await, 4);
+    assert_eq!(setting.decided("file", "allow").await, 3);
+    assert_eq!(setting.decided("default", "deny").await, 4);
 }
 
 #[tokio::test]

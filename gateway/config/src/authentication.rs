@@ -26,7 +26,7 @@ pub struct Authentication {
     pub chain: Vec<Authenticator>,
 
     /// How often devices of one IP address may be denied. Above it their Authenticates are refused without a look at
-    /// the password, until the rate allows one again. (To close their connections, too, see `bans.failure_rate`.) It
+    /// the password, until the rate allows one again. (To close their connections, too, see `bans.failure_rate`.) Those that are under way at the same time count when they end. It
     /// does not count over plain UDP, where anybody can write anybody's address.
     #[serde(with = "RateOrOff")]
     pub failure_rate: Option<Rate>,
@@ -39,7 +39,7 @@ pub struct Authentication {
 
     /// How many passwords may wait to be hashed. More are answered with `UNKNOWN`.
     #[serde(with = "Count::<1, 1_000_000>")]
-    pub max_waiting: u32,
+    pub max_waiting_passwords: u32,
 }
 
 impl Default for Authentication {
@@ -51,7 +51,7 @@ impl Default for Authentication {
                 period: Duration::from_secs(60),
             }),
             hashing_threads: None,
-            max_waiting: 1000,
+            max_waiting_passwords: 1000,
         }
     }
 }
@@ -137,18 +137,32 @@ pub struct HttpAuthenticator {
     #[serde(default)]
     pub client: HttpClient,
 
-    /// How long an answer is used again for the same names, password, address and listener. `off`: each Authenticate
-    /// asks. What has been revoked in the meantime is noticed only after this time.
-    #[serde(with = "PeriodOrOff", default)]
-    pub cache_ttl: Option<Duration>,
-
-    /// How many answers are kept; at the limit the one that was used last the longest ago is dropped.
-    #[serde(with = "Count::<1, 10_000_000>", default = "cache_entries")]
-    pub cache_entries: u32,
+    /// What is remembered of its answers.
+    #[serde(default)]
+    pub cache: AuthenticationCache,
 }
 
-fn cache_entries() -> u32 {
-    10_000
+/// What is remembered of the answers of a service.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct AuthenticationCache {
+    /// How long an answer is used again for the same names, password, address and listener. `off`: each Authenticate
+    /// asks. What has been revoked in the meantime is noticed only after this time.
+    #[serde(with = "PeriodOrOff")]
+    pub ttl: Option<Duration>,
+
+    /// How many answers are kept; at the limit the one that was used last the longest ago is dropped.
+    #[serde(with = "Count::<1, 10_000_000>")]
+    pub max_entries: u32,
+}
+
+impl Default for AuthenticationCache {
+    fn default() -> Self {
+        Self {
+            ttl: None,
+            max_entries: 10_000,
+        }
+    }
 }
 
 /// The names in a device's certificate.

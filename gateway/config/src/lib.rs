@@ -122,7 +122,7 @@ use serde::{Deserialize, Serialize};
 
 pub use adapter::Adapter;
 pub use authentication::{
-    Authentication, Authenticator, CertificateClientName, CertificateNames, CertificatePart,
+    Authentication, AuthenticationCache, Authenticator, CertificateClientName, CertificateNames, CertificatePart,
     ClientName, HashingThreads, HttpAuthenticator, Jwt, JwtAlgorithm, RedisUsers, TokenPlace,
     UsersFile,
 };

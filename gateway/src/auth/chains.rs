@@ -168,7 +168,7 @@ impl Chains {
         };
         let same = |(before, _): &&(config::Authentication, Hasher)| {
             before.hashing_threads == authentication.hashing_threads
-                && before.max_waiting == authentication.max_waiting
+                && before.max_waiting_passwords == authentication.max_waiting_passwords
         };
         let kept = self.hashing.as_ref().filter(same);
         let mut hasher = kept.map(|(_, hasher)| hasher.clone());

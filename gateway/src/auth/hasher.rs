@@ -1,6 +1,6 @@
 //! Threads that hash passwords: few, with low priority, so that connections that are served do not feel it.
 //!
-//! Passwords wait in a queue of `max_waiting` places; when it is full, whoever comes is told that it is busy.
+//! Passwords wait in a queue of `max_waiting_passwords` places; when it is full, whoever comes is told that it is busy.
 
 use std::{
     io,
@@ -28,7 +28,7 @@ pub(super) struct Hasher(SyncSender<Job>);
 
 /// Too many passwords wait already, or the threads have ended.
 #[derive(Debug, thiserror::Error)]
-#[error("too many passwords wait to be checked (authentication.max_waiting)")]
+#[error("too many passwords wait to be checked (authentication.max_waiting_passwords)")]
 pub(super) struct Busy;
 
 impl Hasher {
@@ -37,7 +37,7 @@ impl Hasher {
         let threads = config
             .hashing_threads
             .map_or((cores / 2).max(1), |threads| threads.0 as usize);
-        let (sender, jobs) = sync_channel(config.max_waiting as usize);
+        let (sender, jobs) = sync_channel(config.max_waiting_passwords as usize);
         let jobs = Arc::new(Mutex::new(jobs));
         for number in 0..threads {
             let jobs = jobs.clone();

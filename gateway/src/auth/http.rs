@@ -15,7 +15,7 @@ use serde_json::Value;
 use super::{Attributes, Credentials, Error, Grant, Verdict};
 use crate::services::{Answer, Web};
 
-/// Answers of more bytes are not kept, so that `cache_entries` bounds the memory as well.
+/// Answers of more bytes are not kept, so that `cache.max_entries` bounds the memory as well.
 const LARGEST_KEPT: usize = 16 * 1024;
 
 /// Asks one service.
@@ -64,10 +64,10 @@ enum Outcome {
 
 impl HttpAuthenticator {
     pub(super) fn load(config: &config::HttpAuthenticator) -> Result<Self, Error> {
-        let most = NonZeroUsize::new(config.cache_entries as usize).unwrap_or(NonZeroUsize::MIN);
+        let most = NonZeroUsize::new(config.cache.max_entries as usize).unwrap_or(NonZeroUsize::MIN);
         Ok(Self {
             web: Web::new(&config.url, &config.client)?,
-            cache: config.cache_ttl.map(|ttl| Cache::new(ttl, most)),
+            cache: config.cache.ttl.map(|ttl| Cache::new(ttl, most)),
         })
     }
 
@@ -147,7 +147,7 @@ fn read(answer: &Answer) -> Verdict {
 struct Cache {
     ttl: Duration,
     key: hmac::Key,
-    /// At most `cache_entries`; when it is full, the one that was used last the longest ago goes.
+    /// At most `cache.max_entries`; when it is full, the one that was used last the longest ago goes.
     known: Mutex<LruCache<[u8; 32], Known>>,
 }
 

@@ -82,9 +82,9 @@ impl Decided {
 
     fn as_str(self) -> &'static str {
         match self {
-            Self::Allowed => "allowed",
-            Self::Denied => "denied",
-            Self::Failed => "failed",
+            Self::Allowed => "allow",
+            Self::Denied => "deny",
+            Self::Failed => "unavailable",
         }
     }
 }

@@ -57,7 +57,7 @@ async fn a_reload_changes_who_is_let_in_and_closes_nobody() {
     ok(&setting.calls.subscribe("t", 0).await);
 }
 
-/// Above `max_waiting` passwords are not looked at; what waits is answered, and other connections are served.
+/// Above `max_waiting_passwords` passwords are not looked at; what waits is answered, and other connections are served.
 #[tokio::test]
 async fn a_flood_of_passwords_is_bounded() {
     let mut text = String::new();
@@ -66,7 +66,7 @@ async fn a_flood_of_passwords_is_bounded() {
     }
     let (_folder, _path, chain) = users(&text);
     let setting = Setting::with(&chain, |config| {
-        config.authentication.max_waiting = 4;
+        config.authentication.max_waiting_passwords = 4;
         config.authentication.failure_rate = None;
     })
     .await;
@@ -89,6 +89,6 @@ async fn a_flood_of_passwords_is_bounded() {
         let_in >= 4 && busy > 0,
         "{let_in} were let in, {busy} were told to wait"
     );
-    let told = answers.iter().any(|(_, text)| text.contains("max_waiting"));
+    let told = answers.iter().any(|(_, text)| text.contains("max_waiting_passwords"));
     assert!(told, "{answers:?}");
 }

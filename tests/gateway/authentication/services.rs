@@ -121,7 +121,7 @@ async fn a_service_that_is_not_there_lets_nobody_in() {
 #[tokio::test]
 async fn an_answer_is_used_again_for_the_same_question_alone() {
     let (mut service, url) = service().await;
-    let setting = Setting::new(&chain(&url, "cache_ttl: 1h, cache_entries: 3")).await;
+    let setting = Setting::new(&chain(&url, "cache: {ttl: 1h, max_entries: 3}")).await;
     let hits = "exproto_authentication_cache_hits_total";
     for _ in 0..3 {
         ok(&setting.ask("a", "u", "hunter2").await);

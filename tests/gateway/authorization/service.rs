@@ -56,12 +56,12 @@ async fn the_service_decides_and_is_told_what_there_is() {
     let asked = question(&mut service).await;
     assert_eq!(asked["action"], "subscribe");
     assert_eq!(asked["topic"], "204/#");
-    for topic in ["deny/1", "403/1", "ignore/1"] {
+    for topic in ["deny/1", "ignore/1"] {
         denied(&calls.publish(topic, 0, "x").await);
     }
-    assert_eq!(setting.decided("http", "allowed").await, 2);
-    assert_eq!(setting.decided("http", "denied").await, 2);
-    assert_eq!(setting.decided("default", "denied").await, 1);
+    assert_eq!(setting.decided("http", "allow").await, 2);
+    assert_eq!(setting.decided("http", "deny").await, 2);
+    assert_eq!(setting.decided("default", "deny").await, 1);
 }
 
 #[tokio::test]
@@ -84,7 +84,7 @@ async fn a_service_that_fails_denies_and_is_asked_again() {
             failures += 1;
         }
     }
-    assert_eq!(setting.decided("http", "failed").await, failures);
+    assert_eq!(setting.decided("http", "unavailable").await, failures);
     // It is the source after it that decides where it says that it does not.
     ok(&calls.publish("ignore", 0, "x").await);
     drop(service);
@@ -105,8 +105,8 @@ async fn an_answer_is_remembered_until_something_changes() {
         ok(&calls.publish("allow/1", 0, "x").await);
         denied(&calls.publish("deny/1", 0, "x").await);
     }
-    assert_eq!(setting.decided("cache", "allowed").await, 2);
-    assert_eq!(setting.decided("cache", "denied").await, 2);
+    assert_eq!(setting.decided("cache", "allow").await, 2);
+    assert_eq!(setting.decided("cache", "deny").await, 2);
     assert_eq!(question(&mut service).await["topic"], "allow/1");
     assert_eq!(question(&mut service).await["topic"], "deny/1");
     // Of another QoS, and of another client, nothing is known.
@@ -121,7 +121,7 @@ async fn an_answer_is_remembered_until_something_changes() {
         .reconfigure(|config| config.authorization = changed);
     ok(&calls.publish("allow/1", 0, "x").await);
     assert_eq!(question(&mut service).await["clientid"], "c");
-    assert_eq!(setting.decided("cache", "allowed").await, 2);
+    assert_eq!(setting.decided("cache", "allow").await, 2);
 }
 
 #[tokio::test]

@@ -172,7 +172,7 @@ mod tests {
             "{file: {path: /a, name: clientid}}",
             "{jwt: {secret_file: /a, algorithms: [HS256]}}",
             "{jwt: {jwks_url: \"https://a/b\", client: {timeout: 1s}, claims: {sub: \"${clientid}\"}}}",
-            "{http: {url: \"http://a/b\", cache_ttl: 1m, client: {headers: {x-a: b}}}}",
+            "{http: {url: \"http://a/b\", cache: {ttl: 1m}, client: {headers: {x-a: b}}}}",
             "{certificate: {}}",
             "{redis: {server: {url: \"redis://a\"}, key: \"u:${clientid}\"}}",
         ] {

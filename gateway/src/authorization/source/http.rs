@@ -71,8 +71,7 @@ fn understand(status: u16, body: &[u8]) -> anyhow::Result<Option<Permission>> {
             })
         }
         204 => Ok(Some(Permission::Allow)),
-        403 => Ok(Some(Permission::Deny)),
-        other => anyhow::bail!("it answered with status {other}; it should be 200, 204 or 403"),
+        other => anyhow::bail!("it answered with status {other}; 200 with JSON, or 204, is wanted"),
     }
 }
 
@@ -84,7 +83,6 @@ mod tests {
     fn a_clear_answer_is_understood() {
         for (status, body, expected) in [
             (204, "", Some(Permission::Allow)),
-            (403, "whatever", Some(Permission::Deny)),
             (200, r#"{"result": "allow"}"#, Some(Permission::Allow)),
             (200, r#"{"result": "deny", "x": 1}"#, Some(Permission::Deny)),
             (200, r#"{"result": "ignore"}"#, None),
@@ -104,6 +102,7 @@ mod tests {
             (201, r#"{"result": "allow"}"#),
             (302, ""),
             (401, ""),
+            (403, ""),
             (404, r#"{"result": "allow"}"#),
             (500, r#"{"result": "allow"}"#),
         ] {
