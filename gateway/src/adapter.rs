@@ -28,6 +28,8 @@ use crate::{
 
 /// A clientid is as long as MQTT lets it be.
 const LONGEST_NAME: usize = 65_535;
+/// The name of a protocol and its version are words.
+const LONGEST_PROTO: usize = 256;
 /// The publisher of a `RawPublish`, as in EMQX.
 const NOBODY: &str = "exproto";
 
@@ -178,6 +180,18 @@ fn credentials(request: AuthenticateRequest, handle: &Handle) -> Result<Credenti
     }
     name("clientinfo.clientid", &info.clientid)?;
     name("clientinfo.username", &info.username)?;
+    name("password", &request.password)?;
+    for (field, text) in [
+        ("clientinfo.proto_name", &info.proto_name),
+        ("clientinfo.proto_ver", &info.proto_ver),
+    ] {
+        if text.len() > LONGEST_PROTO {
+            return Err(CallError::Invalid {
+                field,
+                problem: format!("{} bytes; at most {LONGEST_PROTO} are allowed", text.len()),
+            });
+        }
+    }
     if !info.mountpoint.is_empty() {
         tracing::debug!(conn = %handle.id(), "clientinfo.mountpoint is ignored: the configuration decides");
     }

@@ -91,6 +91,8 @@ pub struct Grant {
     pub acl: Option<Arc<serde_json::Value>>,
     /// No rule of authorization holds for it.
     pub superuser: bool,
+    /// The username is a secret, and so none from now on.
+    pub hides_username: bool,
 }
 
 /// What one authenticator says.
@@ -102,7 +104,7 @@ pub(crate) enum Verdict {
     Deny(String),
     /// Somebody else may know.
     Ignore,
-    /// It cannot be told now. The text is for the log.
+    /// It cannot be told now. The text goes to the log and to the handler.
     Unavailable(String),
 }
 
@@ -119,6 +121,8 @@ impl Verdict {
 }
 
 pub(crate) const BAD_PASSWORD: &str = "bad username or password";
+/// Nobody keeps passwords here.
+pub(crate) const UNKNOWN_CLIENT: &str = "no authenticator knows this client";
 
 #[cfg(test)]
 mod tests;

@@ -247,12 +247,12 @@ impl State {
 
     /// Where nothing has decided.
     fn otherwise(&self, asker: &Asker<'_>, wanted: &Wanted<'_>) -> (DecidedBy, Permission) {
-        if wanted.is_system() {
-            (DecidedBy::System, Permission::Deny)
-        } else if self.sources.is_empty() && asker.access.granted.is_none() {
-            (DecidedBy::Nothing, Permission::Allow)
-        } else {
-            (DecidedBy::Default, self.config.default)
+        let has_rules = !self.sources.is_empty() || asker.access.granted.is_some();
+        match self.config.default {
+            _ if wanted.is_system() => (DecidedBy::System, Permission::Deny),
+            Some(written) => (DecidedBy::Default, written),
+            None if has_rules => (DecidedBy::Default, Permission::Deny),
+            None => (DecidedBy::Nothing, Permission::Allow),
         }
     }
 

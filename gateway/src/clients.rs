@@ -19,7 +19,7 @@ use tokio::time::timeout;
 
 use crate::{
     admission::Bans,
-    auth::{Attributes, Authentication, Credentials, Grant, Refused},
+    auth::{Authentication, Credentials, Grant, Refused},
     authorization::{Access, Rules},
     broker::{Broker, Sessions, queue, sessions},
     connection::{Begin, CallError, Client, CloseReason, Handle, Moment, Origin},
@@ -166,11 +166,16 @@ impl Clients {
         };
         let expires_at = grant.expires_at;
         let expiry = expires_at.map(from_now).transpose()?;
-        let mountpoint = self.mountpoint(&credentials, &grant.attributes)?;
+        let mountpoint = self.mountpoint(&credentials, &grant)?;
+        let username = if grant.hides_username {
+            String::new()
+        } else {
+            credentials.username
+        };
         let access = access(grant)?;
         let client = Arc::new(Client {
             clientid: credentials.clientid.into(),
-            username: credentials.username,
+            username,
             mountpoint,
             access,
             origin: Origin {
@@ -264,22 +269,19 @@ impl Clients {
         expiry.min(manners.max_expiry)
     }
 
-    fn mountpoint(
-        &self,
-        credentials: &Credentials,
-        attributes: &Attributes,
-    ) -> Result<String, CallError> {
+    fn mountpoint(&self, credentials: &Credentials, grant: &Grant) -> Result<String, CallError> {
         let manners = self.0.manners.load();
         let Some((template, _)) = manners.listeners.get(&credentials.listener) else {
-            return Ok(String::new());
+            return Err(CallError::Unavailable("the listener is gone".to_owned()));
         };
         template.fill(|name| {
             let value = match name {
                 "clientid" => credentials.clientid.as_str(),
+                "username" if grant.hides_username => "",
                 "username" => &credentials.username,
                 attribute => {
                     let attribute = attribute.strip_prefix("attr.").unwrap_or_default();
-                    attributes.get(attribute).map_or("", |value| value)
+                    grant.attributes.get(attribute).map_or("", |value| value)
                 }
             };
             // Else a device could choose a name that reaches into what is mounted for others.
@@ -293,7 +295,21 @@ impl Clients {
     }
 }
 
+/// What a client brings along of rules and attributes takes no more bytes: it is kept for as long as the client.
+const LARGEST_ACCESS: usize = 64 * 1024;
+
 fn access(grant: Grant) -> Result<Access, CallError> {
+    let attributes = grant.attributes.iter();
+    let attributes: usize = attributes
+        .map(|(name, value)| name.len() + value.len())
+        .sum();
+    let rules = grant.acl.as_ref().map_or(0, |acl| acl.to_string().len());
+    if attributes + rules > LARGEST_ACCESS {
+        return Err(CallError::Denied(format!(
+            "the rules and attributes that came with authentication have {} bytes; at most {LARGEST_ACCESS} are taken",
+            attributes + rules
+        )));
+    }
     let rules = grant.acl.as_deref().map(Rules::from_json).transpose();
     let rules = rules.map_err(|error| {
         CallError::Denied(format!(

@@ -20,7 +20,7 @@ use std::{
 use futures_util::{Stream, StreamExt as _};
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::mpsc,
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
     time::timeout,
 };
 use tokio_util::task::AbortOnDropHandle;
@@ -36,7 +36,7 @@ use crate::{
     tls::{Secured, certificate},
 };
 
-/// How long a handshake may take.
+/// How long a handshake may take, and how long somebody may say nothing before the first byte.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// Handshakes under way at once. One takes a millisecond or two, so whoever gives way is not shaking hands.
 const HANDSHAKES: usize = 256;
@@ -52,9 +52,17 @@ pub struct Door {
 impl Door {
     /// Lets in whoever comes to the socket.
     #[must_use]
-    pub fn open(socket: TcpListener, security: Arc<Security>, metrics: Arc<Metrics>) -> Self {
+    ///
+    /// `most` connections may be open; more wait in the kernel's queue.
+    pub fn open(
+        socket: TcpListener,
+        security: Arc<Security>,
+        metrics: Arc<Metrics>,
+        most: u32,
+    ) -> Self {
         let (to, opened) = mpsc::channel(WAITING);
-        let accepting = tokio::spawn(accept(socket, security, metrics, to));
+        let places = Arc::new(Semaphore::new(most as usize));
+        let accepting = tokio::spawn(accept(socket, security, metrics, places, to));
         Self {
             opened,
             _accepting: AbortOnDropHandle::new(accepting),
@@ -74,19 +82,27 @@ async fn accept(
     socket: TcpListener,
     security: Arc<Security>,
     metrics: Arc<Metrics>,
+    places: Arc<Semaphore>,
     to: mpsc::Sender<Opened>,
 ) {
     let server = security.server();
     let mut handshakes = Crowd::new(HANDSHAKES);
     let mut incoming = pin!(tcp::incoming(socket, server));
-    while let Some(Ok(stream)) = incoming.next().await {
+    loop {
+        let Ok(place) = places.clone().acquire_owned().await else {
+            return;
+        };
+        let Some(Ok(stream)) = incoming.next().await else {
+            return;
+        };
         let Ok(address) = stream.peer_addr() else {
             // It has gone already.
             continue;
         };
         let Some(secured) = security.secured() else {
-            if to.send(Opened::plain(stream, address)).await.is_err() {
-                return;
+            let newcomer = speaks_up(stream, address, place, to.clone());
+            if handshakes.spawn(newcomer) {
+                metrics.server_handshake_failed(server, "crowded_out");
             }
             continue;
         };
@@ -94,6 +110,7 @@ async fn accept(
             server,
             address,
             metrics: metrics.clone(),
+            place,
         };
         if handshakes.spawn(newcomer.shake_hands(secured, stream, to.clone())) {
             metrics.server_handshake_failed(server, "crowded_out");
@@ -105,6 +122,20 @@ struct Newcomer {
     server: &'static str,
     address: SocketAddr,
     metrics: Arc<Metrics>,
+    place: OwnedSemaphorePermit,
+}
+
+/// Whoever says nothing does not keep a place.
+async fn speaks_up(
+    stream: TcpStream,
+    address: SocketAddr,
+    place: OwnedSemaphorePermit,
+    to: mpsc::Sender<Opened>,
+) {
+    if matches!(timeout(HANDSHAKE, stream.readable()).await, Ok(Ok(()))) {
+        // The server may have ended.
+        let _ = to.send(Opened::plain(stream, address, place)).await;
+    }
 }
 
 impl Newcomer {
@@ -112,7 +143,8 @@ impl Newcomer {
         match timeout(HANDSHAKE, secured.accept(stream)).await {
             Ok(Ok((stream, _))) => {
                 let names = stream.peer_certificate().map(certificate::names);
-                let opened = Opened::secured(stream, self.address, names.unwrap_or_default());
+                let opened =
+                    Opened::secured(stream, self.address, names.unwrap_or_default(), self.place);
                 // The server may have ended.
                 let _ = to.send(opened).await;
             }

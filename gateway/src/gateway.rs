@@ -215,7 +215,7 @@ impl Gateway {
         let authentication = Authentication::load(&config, metrics.clone())?;
         let authorizer = Authorizer::new(&config.authorization, metrics.clone())?;
         let servers = Arc::new(Servers::load(&config, metrics.clone())?);
-        listeners.apply(&config)?;
+        listeners.apply(&config, || ())?;
         let clients = Clients::new(
             authentication.clone(),
             &config,

@@ -24,7 +24,7 @@ use axum::{Json, Router, http::Uri, middleware, routing::get};
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
-pub use self::server::serve;
+pub use self::server::{CONNECTIONS, serve};
 use self::{error::Error, fields::Fields};
 use crate::{
     admission::Bans, clients::Clients, conn_id::ConnIds, metrics::Metrics, registry::Registry,

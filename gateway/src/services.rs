@@ -5,6 +5,8 @@
 mod web;
 /// Redis.
 mod redis;
+/// Warnings about those that cannot be asked.
+mod complaints;
 
 use std::{
     fs, io,
@@ -12,6 +14,7 @@ use std::{
 };
 
 pub use self::{
+    complaints::Complaints,
     redis::{Redis, RedisError},
     web::{Answer, Web, WebError},
 };

@@ -68,15 +68,20 @@ impl Watch {
         watch
     }
 
-    /// Watches other files from now on. Those that were watched before keep what was seen of them.
-    pub fn set_files(&mut self, files: Vec<PathBuf>) {
+    /// Watches other files from now on, and tells which of them are new. Those that were watched before keep what was
+    /// seen of them.
+    pub fn set_files(&mut self, files: Vec<PathBuf>) -> Vec<PathBuf> {
         let before: HashSet<PathBuf> = self.folders();
         let mut old = std::mem::take(&mut self.seen);
+        let mut added = Vec::new();
         for path in files {
             let known = old.iter().position(|(known, _)| *known == path);
             let content = match known {
                 Some(place) => old.swap_remove(place).1,
-                None => Content::of(&path),
+                None => {
+                    added.push(path.clone());
+                    Content::of(&path)
+                }
             };
             self.seen.push((path, content));
         }
@@ -91,6 +96,7 @@ impl Watch {
                 }
             }
         }
+        added
     }
 
     /// Waits until at least one file holds something else than when it was last looked at, and tells which. A touched

@@ -44,7 +44,8 @@ impl Setting {
     }
 
     async fn reloads(&self, outcome: &str, times: u64) {
-        let series = format!("exproto_reloads_total{{outcome=\"{outcome}\",what=\"rules\"}}");
+        let series =
+            format!("exproto_reloads_total{{outcome=\"{outcome}\",what=\"authorization\"}}");
         self.gateway.counts(&series, times).await;
     }
 

@@ -39,6 +39,11 @@ pub struct Adapter {
     #[serde(with = "KibBetween::<64, 1_048_576>")]
     pub max_request: ByteSize,
 
+    /// How many HTTP/2 connections may be open; more wait. Whoever opens one and says nothing for 10
+    /// seconds loses it.
+    #[serde(with = "Count::<1, 65_535>")]
+    pub max_connections: u32,
+
     /// How many calls one HTTP/2 connection of a handler may have in flight; more wait.
     #[serde(with = "Count::<1, 30_000>")]
     pub max_concurrent_calls: u32,
@@ -53,6 +58,7 @@ impl Default for Adapter {
             insecure: false,
             advertised_address: None,
             max_request: ByteSize::mib(16),
+            max_connections: 1024,
             max_concurrent_calls: 1024,
         }
     }

@@ -10,31 +10,23 @@ use crate::{
 };
 
 /// What `Publish` and `Subscribe` are checked by.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Authorization {
     /// What is asked, in this order: each source allows, denies, or has nothing to say and leaves it
     /// to the next one. Rules that came with a client's authentication are looked at before them.
-    /// Where there are neither sources nor such rules, everything is allowed but `$SYS`.
     #[schemars(example = "[{file: {path: /etc/exproto/rules.yaml}}]")]
     pub sources: Vec<AuthorizationSource>,
 
-    /// What holds where nothing decides. (Not for `$SYS` and below, which only a rule or an answer
-    /// of a source can allow.)
-    pub default: Permission,
+    /// What holds where nothing decides. Unset: `deny` where there are sources, and for clients that
+    /// brought rules; else `allow`. (Not for `$SYS` and below, which only a rule or an answer of a
+    /// source can allow.)
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = &"deny")]
+    pub default: Option<Permission>,
 
     /// What is remembered of the answers of slow sources.
     pub cache: AuthorizationCache,
-}
-
-impl Default for Authorization {
-    fn default() -> Self {
-        Self {
-            sources: Vec::new(),
-            default: Permission::Deny,
-            cache: AuthorizationCache::default(),
-        }
-    }
 }
 
 /// One source of decisions.

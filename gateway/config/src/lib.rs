@@ -122,9 +122,9 @@ use serde::{Deserialize, Serialize};
 
 pub use adapter::Adapter;
 pub use authentication::{
-    Authentication, AuthenticationCache, Authenticator, CertificateClientName, CertificateNames, CertificatePart,
-    ClientName, HashingThreads, HttpAuthenticator, Jwt, JwtAlgorithm, RedisUsers, TokenPlace,
-    UsersFile,
+    Authentication, AuthenticationCache, Authenticator, CertificateClientName, CertificateNames,
+    CertificatePart, ClientName, HashingThreads, HttpAuthenticator, Jwt, JwtAlgorithm, RedisUsers,
+    TokenPlace, UsersFile,
 };
 pub use authorization::{
     Authorization, AuthorizationCache, AuthorizationSource, HttpAuthorization, RedisAuthorization,

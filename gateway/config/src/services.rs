@@ -23,6 +23,10 @@ pub struct HttpClient {
     #[serde(with = "Count::<1, 10_000>")]
     pub max_concurrent: u32,
 
+    /// How many requests may wait for their turn. More fail at once.
+    #[serde(with = "Count::<0, 100_000>")]
+    pub max_waiting: u32,
+
     /// The authorities that sign the service's certificate. Unset: those that the system trusts.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(example = "/tls/ca.crt")]
@@ -49,6 +53,7 @@ impl Default for HttpClient {
             timeout: Duration::from_secs(5),
             max_answer: ByteSize::kib(256),
             max_concurrent: 64,
+            max_waiting: 256,
             ca_file: None,
             certificate: None,
             token_file: None,
@@ -74,6 +79,21 @@ impl HttpUrl {
     #[must_use]
     pub fn is_secure(&self) -> bool {
         self.0.scheme() == "https"
+    }
+
+    /// Whether it does not leave this machine.
+    #[must_use]
+    pub fn is_local(&self) -> bool {
+        is_local(&self.0)
+    }
+
+    /// The address without what follows a `?`, which may be a secret.
+    #[must_use]
+    pub fn shown(&self) -> String {
+        let mut shown = self.0.clone();
+        shown.set_query(None);
+        shown.set_fragment(None);
+        shown.to_string()
     }
 }
 
@@ -163,6 +183,12 @@ impl RedisUrl {
     pub fn is_secure(&self) -> bool {
         self.0.scheme() == "rediss"
     }
+
+    /// Whether what it is asked does not leave this machine.
+    #[must_use]
+    pub fn is_local(&self) -> bool {
+        is_local(&self.0)
+    }
 }
 
 impl fmt::Display for RedisUrl {
@@ -187,6 +213,15 @@ impl FromStr for RedisUrl {
             return Err(format!("it takes no ?… or #…; write for example {example}"));
         }
         Ok(Self(url))
+    }
+}
+
+fn is_local(url: &url::Url) -> bool {
+    match url.host() {
+        Some(url::Host::Domain(name)) => name == "localhost",
+        Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
+        Some(url::Host::Ipv6(ip)) => ip.to_canonical().is_loopback(),
+        None => false,
     }
 }
 
@@ -219,6 +254,16 @@ mod tests {
         let url: HttpUrl = "https://a.example/x?y=1".parse().unwrap();
         assert!(url.is_secure());
         assert_eq!(url.to_string(), "https://a.example/x?y=1");
+        assert_eq!(url.shown(), "https://a.example/x");
+        for (text, local) in [
+            ("http://localhost/", true),
+            ("http://127.8.8.8:1/", true),
+            ("http://[::1]/", true),
+            ("http://10.0.0.1/", false),
+            ("http://localhost.example/", false),
+        ] {
+            assert_eq!(text.parse::<HttpUrl>().unwrap().is_local(), local, "{text}");
+        }
         let redis: RedisUrl = "rediss://[::1]:7000/3".parse().unwrap();
         assert_eq!((redis.host(), redis.port()), ("::1", 7000));
         assert_eq!(redis.database(), 3);

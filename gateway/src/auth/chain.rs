@@ -6,15 +6,17 @@ use arc_swap::ArcSwap;
 use config::{Authenticator, CertificateNames};
 
 use super::{
-    BAD_PASSWORD, Credentials, Error, Grant, Verdict, certificate, hash, hasher::Hasher,
-    http::HttpAuthenticator, jwt::Jwt, redis::RedisUsers, stats::Stats, users::Users,
+    BAD_PASSWORD, Credentials, Error, Grant, UNKNOWN_CLIENT, Verdict, certificate, hash,
+    hasher::Hasher, http::HttpAuthenticator, jwt::Jwt, redis::RedisUsers, stats::Stats,
+    users::Users,
 };
-use crate::services::{Redis, Web};
+use crate::services::{Complaints, Redis, Web};
 
 /// One authenticator as it stands in chains. What it has read of files may change.
 pub(super) struct Link {
     pub(super) config: Authenticator,
     kind: ArcSwap<Kind>,
+    complaints: Complaints,
 }
 
 enum Kind {
@@ -30,11 +32,28 @@ enum Kind {
 pub(super) type Hashers<'a> = &'a mut dyn FnMut() -> Result<Hasher, Error>;
 
 impl Link {
-    pub(super) fn load(config: &Authenticator, hashers: Hashers) -> Result<Self, Error> {
+    /// `before`: one whose served keys are good until new ones have come.
+    pub(super) fn load(
+        config: &Authenticator,
+        hashers: Hashers,
+        before: Option<&Self>,
+    ) -> Result<Self, Error> {
+        let before = before.map(|before| before.kind.load_full());
         Ok(Self {
-            kind: ArcSwap::from_pointee(Kind::load(config, hashers, None)?),
+            kind: ArcSwap::from_pointee(Kind::load(config, hashers, before.as_deref())?),
+            complaints: Complaints::default(),
             config: config.clone(),
         })
+    }
+
+    /// Whether it reads its keys from where that configuration has them.
+    pub(super) fn has_keys_of(&self, config: &Authenticator) -> bool {
+        match (&self.config, config) {
+            (Authenticator::Jwt(one), Authenticator::Jwt(other)) => {
+                one.jwks_url.is_some() && one.jwks_url == other.jwks_url
+            }
+            _ => false,
+        }
     }
 
     /// The files that it has read.
@@ -163,14 +182,19 @@ impl Chain {
                 Verdict::Deny(why) => return Err(Refused::Denied(why)),
                 Verdict::Ignore => hashed |= kind.hashes(),
                 Verdict::Unavailable(why) => {
-                    tracing::debug!(authenticator = word, why, "authentication is not available");
+                    link.complaints.tell("authentication", word, &why);
                     return Err(Refused::Unavailable(why));
                 }
             }
         }
-        if hashed && let Some(decoy) = &self.decoy {
+        if !hashed {
+            return Err(Refused::Denied(UNKNOWN_CLIENT.to_owned()));
+        }
+        if let Some(decoy) = &self.decoy {
             let password = credentials.password.reveal();
-            let _ = decoy.hasher.verify(&decoy.hash, password).await;
+            // Who is told that it is busy must not be told apart either.
+            let verified = decoy.hasher.verify(&decoy.hash, password).await;
+            verified.map_err(|busy| Refused::Unavailable(busy.to_string()))?;
         }
         Err(Refused::Denied(BAD_PASSWORD.to_owned()))
     }

@@ -35,8 +35,8 @@ struct Inner {
 #[derive(Default)]
 struct Chains {
     gateway: Chain,
-    /// By listener, of those that have their own.
-    own: HashMap<String, Chain>,
+    /// By listener; `None` is the gateway's.
+    listeners: HashMap<String, Option<Chain>>,
     hashing: Option<(config::Authentication, Hasher)>,
     failure_rate: Option<Pace>,
 }
@@ -137,7 +137,9 @@ impl Authentication {
                 "too many Authenticates of this address were denied (authentication.failure_rate); try later".to_owned(),
             ));
         }
-        let chain = chains.of(&credentials.listener);
+        let Some(chain) = chains.of(&credentials.listener) else {
+            return Err(Refused::Unavailable("the listener is gone".to_owned()));
+        };
         let outcome = chain.authenticate(credentials, &self.0.stats).await;
         if let (Err(Refused::Denied(_)), Some((device, pace))) = (&outcome, limited) {
             self.0.denials.count(device, pace, Instant::now());
@@ -147,12 +149,14 @@ impl Authentication {
 }
 
 impl Chains {
-    fn of(&self, listener: &str) -> &Chain {
-        self.own.get(listener).unwrap_or(&self.gateway)
+    /// None where there is no such listener, or not any more.
+    fn of(&self, listener: &str) -> Option<&Chain> {
+        let own = self.listeners.get(listener)?;
+        Some(own.as_ref().unwrap_or(&self.gateway))
     }
 
     fn all(&self) -> impl Iterator<Item = &Chain> {
-        std::iter::once(&self.gateway).chain(self.own.values())
+        std::iter::once(&self.gateway).chain(self.listeners.values().flatten())
     }
 
     fn links(&self) -> impl Iterator<Item = &Arc<Link>> {
@@ -189,7 +193,14 @@ impl Chains {
                 let known = made.iter().find(|link| link.config == *config).cloned();
                 let link = match known {
                     Some(link) => link,
-                    None => Arc::new(Link::load(config, &mut hashers)?),
+                    None => {
+                        let before = made.iter().find(|link| link.has_keys_of(config));
+                        Arc::new(Link::load(
+                            config,
+                            &mut hashers,
+                            before.map(|link| &**link),
+                        )?)
+                    }
                 };
                 made.push(link.clone());
                 chain.push(link);
@@ -199,9 +210,11 @@ impl Chains {
         let gateway = chain(&authentication.chain)?;
         let mut own = Vec::new();
         for listener in &config.listeners {
-            if let Some(links) = &listener.authentication_chain {
-                own.push((listener.name.to_string(), chain(links)?));
-            }
+            let links = listener.authentication_chain.as_deref();
+            own.push((
+                listener.name.to_string(),
+                links.map(&mut chain).transpose()?,
+            ));
         }
         let decoy = hasher.as_ref().map(|hasher| Decoy::new(hasher.clone()));
         let finished = |links: Vec<Arc<Link>>| Chain {
@@ -209,9 +222,9 @@ impl Chains {
             decoy: decoy.clone(),
         };
         next.gateway = finished(gateway);
-        next.own = own
+        next.listeners = own
             .into_iter()
-            .map(|(name, links)| (name, finished(links)))
+            .map(|(name, links)| (name, links.map(&finished)))
             .collect();
         next.hashing = hasher.map(|hasher| (authentication.clone(), hasher));
         Ok(Prepared(next))

@@ -4,20 +4,25 @@
 
 use std::{
     io,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc,
         mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
     },
     thread,
+    time::Duration,
 };
 
 use parking_lot::Mutex;
-use tokio::sync::oneshot;
+use tokio::{sync::oneshot, time::timeout};
 
 use super::hash::Hash;
 
 /// How much lower their priority is; the system gives them about a tenth of what a worker gets where both want it.
 const NICE: i32 = 10;
+
+/// How long a password waits for its turn and its hash. No handler waits longer.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Something to compute.
 type Job = Box<dyn FnOnce() + Send>;
@@ -26,7 +31,7 @@ type Job = Box<dyn FnOnce() + Send>;
 #[derive(Clone)]
 pub(super) struct Hasher(SyncSender<Job>);
 
-/// Too many passwords wait already, or the threads have ended.
+/// Too many passwords wait already, or this one has waited for too long.
 #[derive(Debug, thiserror::Error)]
 #[error("too many passwords wait to be checked (authentication.max_waiting_passwords)")]
 pub(super) struct Busy;
@@ -63,7 +68,10 @@ impl Hasher {
             drop(error);
             Busy
         })?;
-        answered.await.map_err(|_| Busy)
+        match timeout(PATIENCE, answered).await {
+            Ok(Ok(is_right)) => Ok(is_right),
+            _ => Err(Busy),
+        }
     }
 }
 
@@ -76,7 +84,8 @@ fn work(jobs: &Mutex<Receiver<Job>>) {
         // One waits for the next job, the others for their turn to wait.
         let job = jobs.lock().recv();
         match job {
-            Ok(job) => job(),
+            // What went wrong with one hash is no reason to lose the thread; whoever asked is told that it is busy.
+            Ok(job) => drop(catch_unwind(AssertUnwindSafe(job))),
             Err(_) => return,
         }
     }

@@ -18,6 +18,9 @@ use crate::services::{Answer, Web};
 /// Answers of more bytes are not kept, so that `cache.max_entries` bounds the memory as well.
 const LARGEST_KEPT: usize = 16 * 1024;
 
+/// The year 9999: later is a time in other units.
+const LATEST_SECOND: u64 = 253_402_300_799;
+
 /// Asks one service.
 pub(super) struct HttpAuthenticator {
     web: Web,
@@ -64,7 +67,8 @@ enum Outcome {
 
 impl HttpAuthenticator {
     pub(super) fn load(config: &config::HttpAuthenticator) -> Result<Self, Error> {
-        let most = NonZeroUsize::new(config.cache.max_entries as usize).unwrap_or(NonZeroUsize::MIN);
+        let most =
+            NonZeroUsize::new(config.cache.max_entries as usize).unwrap_or(NonZeroUsize::MIN);
         Ok(Self {
             web: Web::new(&config.url, &config.client)?,
             cache: config.cache.ttl.map(|ttl| Cache::new(ttl, most)),
@@ -133,11 +137,21 @@ fn read(answer: &Answer) -> Verdict {
         Outcome::Deny => Verdict::Deny("denied by the authentication service".to_owned()),
         Outcome::Allow => {
             let at = |seconds| SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds));
+            if said
+                .expire_at
+                .is_some_and(|seconds| seconds > LATEST_SECOND)
+            {
+                return Verdict::Unavailable(
+                    "the authentication service's expire_at is no time in seconds since 1970"
+                        .to_owned(),
+                );
+            }
             Verdict::Allow(Grant {
                 expires_at: said.expire_at.and_then(at),
                 attributes: said.client_attrs,
                 acl: said.acl.map(Arc::new),
                 superuser: said.is_superuser,
+                hides_username: false,
             })
         }
     }

@@ -199,6 +199,7 @@ impl Jwt {
             attributes,
             acl: claims.get(&self.config.acl_claim).cloned().map(Into::into),
             superuser: false,
+            hides_username: self.config.token == TokenPlace::Username,
         })
     }
 

@@ -114,7 +114,9 @@ pub enum Denied {
     #[error("not allowed to {0}")]
     NotAllowed(Act),
     /// A source could not be asked.
-    #[error("not allowed to {0}: authorization is not available now; try again later")]
+    #[error(
+        "authorization is not available: it cannot be told whether the client may {0}; try again later"
+    )]
     Unavailable(Act),
 }
 
@@ -127,7 +129,12 @@ pub struct Act {
 
 impl fmt::Display for Act {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} to \"{}\"", self.verb.as_str(), self.topic)
+        write!(
+            f,
+            "{} to \"{}\"",
+            self.verb.as_str(),
+            self.topic.escape_debug()
+        )
     }
 }
 

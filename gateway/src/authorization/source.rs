@@ -5,20 +5,15 @@ mod http;
 /// Rules of each client, in Redis.
 mod redis;
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc};
 
 use config::{AuthorizationSource, Permission};
-use parking_lot::Mutex;
-use tokio::time::Instant;
 
 use super::{Asker, Rules, Wanted};
 use crate::{
     metrics::DecidedBy,
-    services::{self, Redis, Web},
+    services::{self, Complaints, Redis, Web},
 };
-
-/// The least time between two warnings about a source; those in between are for debugging.
-const QUIET: Duration = Duration::from_secs(10);
 
 /// Why a source cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -40,8 +35,8 @@ pub enum Error {
 #[derive(Clone)]
 pub(super) enum Source {
     File(Arc<Rules>),
-    Http(Web, Arc<Failures>),
-    Redis(Redis, config::KeyTemplate, Arc<Failures>),
+    Http(Web, Arc<Complaints>),
+    Redis(Redis, config::KeyTemplate, Arc<Complaints>),
 }
 
 /// What a source said.
@@ -84,16 +79,17 @@ impl Source {
     }
 
     pub(super) async fn ask(&self, asker: &Asker<'_>, wanted: &Wanted<'_>) -> Answer {
-        let (answer, failures) = match self {
+        let (answer, complaints) = match self {
             Self::File(rules) => return rules.decide(asker, wanted).into(),
-            Self::Http(web, failures) => (http::ask(web, asker, wanted).await, failures),
-            Self::Redis(redis, key, failures) => {
-                (redis::ask(redis, key, asker, wanted).await, failures)
+            Self::Http(web, complaints) => (http::ask(web, asker, wanted).await, complaints),
+            Self::Redis(redis, key, complaints) => {
+                (redis::ask(redis, key, asker, wanted).await, complaints)
             }
         };
         answer.map_or_else(
             |error| {
-                failures.tell(self.name(), &error);
+                let error = format!("{error:#}");
+                complaints.tell("authorization", self.name().as_str(), &error);
                 Answer::Failed
             },
             Answer::from,
@@ -113,28 +109,5 @@ pub(super) fn files(config: &AuthorizationSource) -> Vec<PathBuf> {
 impl From<Option<Permission>> for Answer {
     fn from(permission: Option<Permission>) -> Self {
         permission.map_or(Self::Ignored, Self::Decided)
-    }
-}
-
-/// When it was last said that a source fails: it may do so for every message.
-#[derive(Default)]
-pub(super) struct Failures(Mutex<Option<Instant>>);
-
-impl Failures {
-    fn tell(&self, source: DecidedBy, error: &anyhow::Error) {
-        let now = Instant::now();
-        let mut last = self.0.lock();
-        let is_due = last.is_none_or(|last| now.duration_since(last) >= QUIET);
-        let (source, error) = (source.as_str(), format!("{error:#}"));
-        if is_due {
-            *last = Some(now);
-            tracing::warn!(
-                source,
-                error,
-                "authorization is not available; what depends on it is denied"
-            );
-        } else {
-            tracing::debug!(source, error, "authorization is not available");
-        }
     }
 }

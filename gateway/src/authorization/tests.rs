@@ -105,7 +105,7 @@ fn the_default_decides_where_no_rule_fits() {
     let files = Files::new(&["- {permission: allow, topic: a}"]);
     let mut config = files.config(1);
     let denies = authorizer(&config);
-    config.default = Permission::Allow;
+    config.default = Some(Permission::Allow);
     let allows = authorizer(&config);
     let access = Access::default();
     for (topic, denied, allowed) in [

@@ -11,6 +11,7 @@ use std::{
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
+    sync::OwnedSemaphorePermit,
 };
 use tonic::transport::server::Connected;
 
@@ -29,6 +30,8 @@ pub struct Peer {
 pub struct Opened {
     bytes: Bytes,
     peer: Peer,
+    /// Among those that may be open.
+    _place: OwnedSemaphorePermit,
 }
 
 enum Bytes {
@@ -37,21 +40,32 @@ enum Bytes {
 }
 
 impl Opened {
-    pub(super) fn plain(stream: TcpStream, address: SocketAddr) -> Self {
-        Self::new(Bytes::Plain(stream), address, Vec::new())
+    pub(super) fn plain(
+        stream: TcpStream,
+        address: SocketAddr,
+        place: OwnedSemaphorePermit,
+    ) -> Self {
+        Self::new(Bytes::Plain(stream), address, Vec::new(), place)
     }
 
     pub(super) fn secured(
         stream: TlsStream<TcpStream>,
         address: SocketAddr,
         names: Vec<String>,
+        place: OwnedSemaphorePermit,
     ) -> Self {
-        Self::new(Bytes::Secured(stream), address, names)
+        Self::new(Bytes::Secured(stream), address, names, place)
     }
 
-    fn new(bytes: Bytes, address: SocketAddr, names: Vec<String>) -> Self {
+    fn new(
+        bytes: Bytes,
+        address: SocketAddr,
+        names: Vec<String>,
+        place: OwnedSemaphorePermit,
+    ) -> Self {
         Self {
             bytes,
+            _place: place,
             peer: Peer {
                 address: SocketAddr::new(address.ip().to_canonical(), address.port()),
                 names: names.into(),

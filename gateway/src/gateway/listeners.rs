@@ -5,7 +5,7 @@ use std::{collections::HashMap, net::SocketAddr, path::PathBuf, sync::Arc};
 use arc_swap::ArcSwap;
 use config::{Bind, Config};
 use parking_lot::Mutex;
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{Error, policy, tuning::tuning};
@@ -40,7 +40,6 @@ pub(super) struct Listeners {
     served: Mutex<Served>,
     accepting: TaskTracker,
     stop: CancellationToken,
-    applied: Notify,
 }
 
 #[derive(Default)]
@@ -78,13 +77,7 @@ impl Listeners {
             served: Mutex::default(),
             accepting: TaskTracker::new(),
             stop: CancellationToken::new(),
-            applied: Notify::new(),
         }
-    }
-
-    /// Waits for the next configuration.
-    pub(super) async fn applied(&self) {
-        self.applied.notified().await;
     }
 
     pub(super) fn shared(&self) -> &Shared {
@@ -101,13 +94,16 @@ impl Listeners {
 
     /// Makes the listeners what the configuration says: all of it, or, where an address cannot be taken or a file not
     /// be used, nothing. Connections stay, but for those of listeners that are gone.
-    pub(super) fn apply(&self, config: &Config) -> Result<(), Error> {
+    ///
+    /// `commit` is called once nothing can fail any more, and before anybody is let in by the new configuration.
+    pub(super) fn apply(&self, config: &Config, commit: impl FnOnce()) -> Result<(), Error> {
         let mut served = self.served.lock();
         let prepared: Vec<Prepared> = config
             .listeners
             .iter()
             .map(|listener| served.prepare(listener))
             .collect::<Result<_, _>>()?;
+        commit();
         self.shared.pod.configure(&config.limits);
         self.shared.bans.configure(&config.bans);
         let mut before = std::mem::take(&mut served.by_name);
@@ -127,7 +123,6 @@ impl Listeners {
             self.close_all(|handle| handle.listener() == name);
         }
         self.shared.connections.registry.wake_all();
-        self.applied.notify_one();
         Ok(())
     }
 

@@ -4,6 +4,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use config::Config;
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{Error, Listeners, files, servers::Servers};
@@ -23,6 +24,8 @@ struct Inner {
     authorizer: Authorizer,
     clients: Clients,
     servers: Arc<Servers>,
+    /// Another configuration is in use.
+    applied: Notify,
 }
 
 /// What a reload came to.
@@ -48,6 +51,7 @@ impl Reloader {
             authorizer,
             clients,
             servers,
+            applied: Notify::new(),
         }))
     }
 
@@ -77,6 +81,7 @@ impl Reloader {
         metrics.reloaded("configuration", reloaded.is_ok());
         reloaded?;
         *current = Arc::new(config);
+        self.0.applied.notify_one();
         Ok(Reloaded { needs_restart })
     }
 
@@ -84,11 +89,11 @@ impl Reloader {
     fn apply(&self, config: &Config) -> Result<(), Error> {
         let authentication = self.0.authentication.prepare(config)?;
         let authorization = self.0.authorizer.prepare(&config.authorization)?;
-        self.0.listeners.apply(config)?;
-        self.0.authentication.apply(authentication);
-        self.0.authorizer.apply(authorization);
-        self.0.clients.configure(config);
-        Ok(())
+        self.0.listeners.apply(config, || {
+            self.0.authentication.apply(authentication);
+            self.0.authorizer.apply(authorization);
+            self.0.clients.configure(config);
+        })
     }
 
     /// Who has which clientid.
@@ -158,16 +163,21 @@ pub(super) fn watch(reloader: &Reloader, mut watch: Watch) -> Watching {
         loop {
             let changed = tokio::select! {
                 changed = watch.changed() => changed,
-                () = watched.0.listeners.applied() => {
-                    watch.set_files(files(&watched.config()));
-                    continue;
-                }
+                () = watched.0.applied.notified() => Vec::new(),
             };
             let reloader = watched.clone();
-            // Within the runtime, as some of what is made needs one.
-            let refresh = tokio::task::spawn_blocking(move || reloader.refresh(&changed));
-            if let Err(error) = refresh.await {
-                tracing::error!(%error, "cannot read changed files");
+            // It reads files; within the runtime, as some of what is made needs one.
+            let refreshed = tokio::task::spawn_blocking(move || {
+                let mut changed = changed;
+                // What was read with a new configuration was not watched yet, and may have changed since.
+                changed.extend(watch.set_files(files(&reloader.config())));
+                reloader.refresh(&changed);
+                watch
+            });
+            match refreshed.await {
+                Ok(same) => watch = same,
+                // The runtime ends.
+                Err(_) => return,
             }
         }
     };
@@ -175,8 +185,15 @@ pub(super) fn watch(reloader: &Reloader, mut watch: Watch) -> Watching {
     let bans = async move {
         let mut changes = watched.shared().bans.changed();
         while changes.changed().await.is_ok() {
-            watched.close_banned();
-            clients.end_banned_sessions();
+            let (listeners, clients) = (watched.clone(), clients.clone());
+            // They look at all there is.
+            let looked = tokio::task::spawn_blocking(move || {
+                listeners.close_banned();
+                clients.end_banned_sessions();
+            });
+            if looked.await.is_err() {
+                return;
+            }
             // Bans may come by the thousand, and each look is at all connections.
             tokio::time::sleep(GATHER).await;
         }

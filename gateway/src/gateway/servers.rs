@@ -49,7 +49,7 @@ pub(super) fn serve_adapter(
     let metrics = adapter.metrics.clone();
     let service = ConnectionAdapterServer::new(adapter).max_decoding_message_size(limit);
     let service = Guard::new(service, servers.callers(), metrics.clone());
-    let door = Door::open(socket, servers.adapter(), metrics);
+    let door = Door::open(socket, servers.adapter(), metrics, config.max_connections);
     let (reporter, health) = tonic_health::server::health_reporter();
     let reflection = || {
         tonic_reflection::server::Builder::configure()
@@ -80,6 +80,11 @@ pub(super) fn serve_management(
     servers: &Servers,
     end: CancellationToken,
 ) -> AbortOnDropHandle<()> {
-    let door = Door::open(socket, servers.management(), servers.metrics());
+    let door = Door::open(
+        socket,
+        servers.management(),
+        servers.metrics(),
+        management::CONNECTIONS + 1,
+    );
     AbortOnDropHandle::new(tokio::spawn(management::serve(door, management, end)))
 }

@@ -22,12 +22,12 @@ const LAST_ANSWER: Duration = Duration::from_secs(5);
 /// The most bytes of a request's head: a clientid in it may have 64 KiB, each of which becomes three.
 const LONGEST_HEAD: usize = 256 * 1024;
 /// Connections at once. At the limit the oldest gives way.
-const CONNECTIONS: usize = 256;
+pub const CONNECTIONS: u32 = 256;
 
 /// Serves until `end`, and then the answers that are under way.
 pub async fn serve(mut door: Door, management: Management, end: CancellationToken) {
     let router = router(management);
-    let mut conversations = Crowd::new(CONNECTIONS);
+    let mut conversations = Crowd::new(CONNECTIONS as usize);
     while let Some(Some(Ok(opened))) = end.run_until_cancelled(door.next()).await {
         conversations.spawn(converse(opened, router.clone(), end.clone()));
     }

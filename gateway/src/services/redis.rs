@@ -1,12 +1,17 @@
-//! A Redis server that is asked. It is connected to with the first question, and again whenever that is lost.
+//! A Redis server that is asked. It is connected to with the first question, and again whenever that is lost, has
+//! become silent, or was refused.
 
 use std::{collections::HashMap, fs, path::PathBuf, sync::Arc, time::Duration};
 
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
 use redis::{
     ClientTlsConfig, ConnectionAddr, IntoConnectionInfo as _, RedisConnectionInfo, TlsCertificates,
     aio::{ConnectionManager, ConnectionManagerConfig},
+    io::tcp::TcpSettings,
 };
-use tokio::time::timeout;
+use socket2::TcpKeepalive;
+use tokio::time::{Instant, timeout};
 
 use super::{Error, secret};
 use crate::tls::pem;
@@ -16,10 +21,23 @@ const RETRIES: usize = 1;
 /// Questions that may be under way at a time.
 const CONCURRENT: usize = 1024;
 
+/// The least time between two new connections after failures that the library does not mend by itself.
+const RENEWAL: Duration = Duration::from_secs(1);
+/// The most fields of a hash that are read.
+const MOST_FIELDS: usize = 10_000;
+/// When the system asks a silent server whether it is there, and how often then.
+const KEEPALIVE: Duration = Duration::from_secs(10);
+
 /// One server, as its settings say. Clones are the same.
 #[derive(Clone)]
-pub struct Redis {
-    manager: ConnectionManager,
+pub struct Redis(Arc<Inner>);
+
+struct Inner {
+    client: redis::Client,
+    settings: ConnectionManagerConfig,
+    manager: ArcSwap<ConnectionManager>,
+    /// When it was last replaced.
+    renewed: Mutex<Instant>,
     address: Arc<str>,
     timeout: Duration,
 }
@@ -34,6 +52,14 @@ pub enum RedisError {
         address: Arc<str>,
         /// How long we waited.
         limit: Duration,
+    },
+    /// The hash has more fields than are read.
+    #[error("the hash in Redis at {address} has {fields} fields; at most {MOST_FIELDS} are read")]
+    TooLarge {
+        /// Whom we asked.
+        address: Arc<str>,
+        /// How many it has.
+        fields: usize,
     },
     /// It cannot be reached, or refuses.
     #[error("cannot ask Redis at {address}")]
@@ -71,7 +97,22 @@ impl Redis {
             login = login.set_password(secret(path)?);
         }
         let info = address.into_connection_info().map_err(failed)?;
-        let info = info.set_redis_settings(login);
+        let keepalive = TcpKeepalive::new()
+            .with_time(KEEPALIVE)
+            .with_interval(KEEPALIVE);
+        let tcp = TcpSettings::default()
+            .set_nodelay(true)
+            .set_keepalive(keepalive)
+            // A server that takes nothing for so long is gone: its node may have died without a word.
+            .set_user_timeout(config.timeout * 2);
+        let info = info.set_redis_settings(login).set_tcp_settings(tcp);
+        if !config.url.is_secure() && !config.url.is_local() {
+            let address = config.url.to_string();
+            tracing::warn!(
+                address,
+                "what Redis is asked and answers can be read and changed on its way; write rediss://"
+            );
+        }
         let client = if config.url.is_secure() {
             // Redis' client takes whatever provider is there.
             let _ = rustls::crypto::ring::default_provider().install_default();
@@ -85,11 +126,15 @@ impl Redis {
             .set_response_timeout(Some(config.timeout))
             .set_concurrency_limit(CONCURRENT);
         let client = client.map_err(failed)?;
-        Ok(Self {
-            manager: ConnectionManager::new_lazy_with_config(client, settings).map_err(failed)?,
+        let manager = ConnectionManager::new_lazy_with_config(client.clone(), settings.clone());
+        Ok(Self(Arc::new(Inner {
+            client,
+            settings,
+            manager: ArcSwap::from_pointee(manager.map_err(failed)?),
+            renewed: Mutex::new(Instant::now()),
             address: config.url.to_string().into(),
             timeout: config.timeout,
-        })
+        })))
     }
 
     /// The files that [`Redis::new`] reads.
@@ -106,23 +151,63 @@ impl Redis {
 
     /// All fields of a hash; empty where there is no such key.
     pub async fn hash(&self, key: &str) -> Result<HashMap<String, String>, RedisError> {
-        let mut connection = self.manager.clone();
-        let mut command = redis::cmd("HGETALL");
-        command.arg(key);
-        let answer = timeout(self.timeout, command.query_async(&mut connection)).await;
-        let address = || self.address.clone();
-        match answer {
-            Ok(Ok(fields)) => Ok(fields),
-            Ok(Err(source)) => Err(RedisError::Failed {
+        let mut connection = (**self.0.manager.load()).clone();
+        let address = || self.0.address.clone();
+        let asked = async {
+            let fields: usize = redis::cmd("HLEN")
+                .arg(key)
+                .query_async(&mut connection)
+                .await?;
+            if fields > MOST_FIELDS {
+                return Ok(Err(fields));
+            }
+            let mut all = redis::cmd("HGETALL");
+            all.arg(key).query_async(&mut connection).await.map(Ok)
+        };
+        match timeout(self.0.timeout, asked).await {
+            Ok(Ok(Ok(fields))) => Ok(fields),
+            Ok(Ok(Err(fields))) => Err(RedisError::TooLarge {
                 address: address(),
-                source,
+                fields,
             }),
-            Err(_) => Err(RedisError::TimedOut {
-                address: address(),
-                limit: self.timeout,
-            }),
+            Ok(Err(source)) => {
+                if !is_about_the_question(&source) {
+                    self.renew();
+                }
+                Err(RedisError::Failed {
+                    address: address(),
+                    source,
+                })
+            }
+            Err(_) => {
+                self.renew();
+                Err(RedisError::TimedOut {
+                    address: address(),
+                    limit: self.0.timeout,
+                })
+            }
         }
     }
+
+    /// The next question gets a new connection. The library keeps one that was refused when it was made, and one that
+    /// is silent.
+    fn renew(&self) {
+        let mut renewed = self.0.renewed.lock();
+        if renewed.elapsed() < RENEWAL {
+            return;
+        }
+        *renewed = Instant::now();
+        let (client, settings) = (self.0.client.clone(), self.0.settings.clone());
+        match ConnectionManager::new_lazy_with_config(client, settings) {
+            Ok(manager) => self.0.manager.store(Arc::new(manager)),
+            Err(error) => tracing::error!(%error, "cannot make a new connection to Redis"),
+        }
+    }
+}
+
+/// Whether another connection would get the same answer: the key holds something else, or this user may not read it.
+fn is_about_the_question(error: &redis::RedisError) -> bool {
+    matches!(error.code(), Some("WRONGTYPE" | "NOPERM"))
 }
 
 fn certificates(config: &config::Redis) -> Result<TlsCertificates, Error> {

@@ -30,9 +30,13 @@ pub struct Web(Arc<Inner>);
 struct Inner {
     client: Client,
     url: String,
+    /// The same as errors show it.
+    shown: String,
     timeout: Duration,
     max_answer: usize,
     places: Semaphore,
+    /// Places, and for those who wait for one; whoever finds none fails at once.
+    room: Semaphore,
 }
 
 /// What a service said.
@@ -54,6 +58,12 @@ pub enum WebError {
         url: String,
         /// How long we waited.
         limit: Duration,
+    },
+    /// As many wait already as may.
+    #[error("{url} is asked by too many already (client.max_waiting)")]
+    Busy {
+        /// Whom we wanted to ask.
+        url: String,
     },
     /// The exchange failed.
     #[error("cannot ask {url}")]
@@ -87,6 +97,13 @@ impl Web {
             .no_proxy()
             .pool_idle_timeout(IDLE)
             .connect_timeout(config.timeout);
+        if !url.is_secure() && !url.is_local() {
+            let address = url.shown();
+            tracing::warn!(
+                address,
+                "what this service is asked and answers can be read and changed on its way; write https://"
+            );
+        }
         if url.is_secure() {
             builder = builder.tls_backend_preconfigured(trust(config)?);
         } else {
@@ -96,9 +113,11 @@ impl Web {
         Ok(Self(Arc::new(Inner {
             client: builder.build().map_err(failed)?,
             url: url.to_string(),
+            shown: url.shown(),
             timeout: config.timeout,
             max_answer: config.max_answer.bytes(),
             places: Semaphore::new(config.max_concurrent as usize),
+            room: Semaphore::new((config.max_concurrent + config.max_waiting) as usize),
         })))
     }
 
@@ -130,6 +149,10 @@ impl Web {
         question: Option<&(impl Serialize + Sync)>,
     ) -> Result<Answer, WebError> {
         let limit = self.0.timeout;
+        let room = self.0.room.try_acquire();
+        let _room = room.map_err(|_| WebError::Busy {
+            url: self.0.shown.clone(),
+        })?;
         let answer = timeout(limit, async {
             let place = self.0.places.acquire().await;
             let _place = place.expect("the places are never closed");
@@ -141,7 +164,7 @@ impl Web {
         });
         answer.await.unwrap_or_else(|_| {
             Err(WebError::TimedOut {
-                url: self.0.url.clone(),
+                url: self.0.shown.clone(),
                 limit,
             })
         })
@@ -149,7 +172,7 @@ impl Web {
 
     async fn read(&self, request: reqwest::RequestBuilder) -> Result<Answer, WebError> {
         let failed = |source: reqwest::Error| WebError::Failed {
-            url: self.0.url.clone(),
+            url: self.0.shown.clone(),
             // It says the address once more.
             source: source.without_url(),
         };
@@ -158,7 +181,7 @@ impl Web {
         let mut body = BytesMut::new();
         while let Some(chunk) = response.chunk().await.map_err(failed)? {
             if body.len() + chunk.len() > limit {
-                let url = self.0.url.clone();
+                let url = self.0.shown.clone();
                 return Err(WebError::TooLarge { url, limit });
             }
             body.extend_from_slice(&chunk);

@@ -89,6 +89,8 @@ async fn a_flood_of_passwords_is_bounded() {
         let_in >= 4 && busy > 0,
         "{let_in} were let in, {busy} were told to wait"
     );
-    let told = answers.iter().any(|(_, text)| text.contains("max_waiting_passwords"));
+    let told = answers
+        .iter()
+        .any(|(_, text)| text.contains("max_waiting_passwords"));
     assert!(told, "{answers:?}");
 }

@@ -116,7 +116,7 @@ pub enum TokenPlace {
     /// In the password of Authenticate.
     #[default]
     Password,
-    /// In the username of Authenticate.
+    /// In the username of Authenticate. The client then has no username.
     Username,
 }
 

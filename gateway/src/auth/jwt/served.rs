@@ -42,9 +42,11 @@ struct State {
     looks: u64,
     /// When the last one did.
     looked: Option<Instant>,
+    /// Whether it was in vain.
+    failed: bool,
 }
 
-/// There are no keys that are young enough.
+/// There are no keys that are young enough, or none of that name and no way to ask for it.
 #[derive(Debug, thiserror::Error)]
 #[error("the keys of {0} could not be read")]
 pub(super) struct NoKeys(String);
@@ -71,13 +73,13 @@ impl Served {
         let known = before.map(|before| before.state.borrow().clone());
         let (sender, state) = watch::channel(known.unwrap_or_default());
         let wanted = Arc::new(Notify::new());
-        let reading = read_on(web, url.to_string(), config.refresh, sender, wanted.clone());
+        let reading = read_on(web, url.shown(), config.refresh, sender, wanted.clone());
         Ok(Self {
             state,
             wanted,
             patience: config.client.timeout,
             max_age: config.max_age,
-            url: url.to_string(),
+            url: url.shown(),
             _reading: AbortOnDropHandle::new(tokio::spawn(reading)),
         })
     }
@@ -97,7 +99,11 @@ impl Served {
             let _ = timeout(self.patience, looked).await;
         }
         let state = self.state.borrow().clone();
-        self.young(&state).ok_or_else(|| NoKeys(self.url.clone()))
+        match self.young(&state) {
+            // The key may be a new one that nobody has told us of.
+            Some(keys) if !state.failed || fits(&keys) => Ok(keys),
+            _ => Err(NoKeys(self.url.clone())),
+        }
     }
 
     fn young(&self, state: &State) -> Option<Keys> {
@@ -135,15 +141,22 @@ async fn read_on(
         };
         let now = Instant::now();
         state.send_modify(|state| {
+            state.failed = looked.is_err();
             if let Ok(keys) = looked {
                 state.keys = Some((keys, now));
             }
             state.looks += 1;
             state.looked = Some(now);
         });
+        let soon = async {
+            // A wish from before this look has been fulfilled by it.
+            while now.elapsed() < PAUSE {
+                wanted.notified().await;
+            }
+        };
         tokio::select! {
             () = sleep(pause) => {}
-            () = wanted.notified() => {}
+            () = soon => {}
         }
     }
 }

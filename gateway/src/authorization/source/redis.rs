@@ -12,9 +12,6 @@ use crate::{
     services::Redis,
 };
 
-/// More rules than any client needs.
-const MOST: usize = 10_000;
-
 /// The value of a field, where it is JSON.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -42,11 +39,6 @@ pub(super) async fn ask(
 
 /// A hash has no order, so what denies comes first.
 fn rules(hash: HashMap<String, String>) -> anyhow::Result<config::Rules> {
-    anyhow::ensure!(
-        hash.len() <= MOST,
-        "it has {} fields; {MOST} are the most that are looked at",
-        hash.len()
-    );
     let mut rules = Vec::with_capacity(hash.len());
     for (topic, value) in hash {
         rules.push(rule(&topic, &value).with_context(|| format!("the field {topic:?}"))?);

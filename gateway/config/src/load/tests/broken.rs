@@ -32,12 +32,14 @@ const BROKEN: &[(&str, &str)] = &[
     (
         "adapter: 5",
         "1:10: adapter: \"5\" does not fit; write a mapping of the keys bind, callers, \
-         tls, insecure, advertised_address, max_request, max_concurrent_calls",
+         tls, insecure, advertised_address, max_request, max_connections, \
+         max_concurrent_calls",
     ),
     (
         "adapter:\n  - bind",
         "2:3: adapter: this is a list; write a mapping of the keys bind, callers, \
-         tls, insecure, advertised_address, max_request, max_concurrent_calls",
+         tls, insecure, advertised_address, max_request, max_connections, \
+         max_concurrent_calls",
     ),
     (
         "listeners: {name: a}",

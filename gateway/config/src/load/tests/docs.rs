@@ -143,6 +143,7 @@ fn every_option_of_the_management_api_and_of_callers_has_an_example() {
         ![
             "insecure",
             "max_request",
+            "max_connections",
             "max_concurrent_calls",
             "advertised_address",
         ]
