@@ -76,12 +76,11 @@ impl Watch {
         let mut added = Vec::new();
         for path in files {
             let known = old.iter().position(|(known, _)| *known == path);
-            let content = match known {
-                Some(place) => old.swap_remove(place).1,
-                None => {
-                    added.push(path.clone());
-                    Content::of(&path)
-                }
+            let content = if let Some(place) = known {
+                old.swap_remove(place).1
+            } else {
+                added.push(path.clone());
+                Content::of(&path)
             };
             self.seen.push((path, content));
         }

@@ -142,7 +142,7 @@ pub enum Refused {
 pub(super) struct Chain {
     pub(super) links: Arc<[Arc<Link>]>,
     /// Where there are hashes.
-    pub(super) decoy: Option<Decoy>,
+    decoy: Option<Decoy>,
 }
 
 /// A hash that belongs to nobody: names that are not known take as long as others.
@@ -162,6 +162,13 @@ impl Decoy {
 }
 
 impl Chain {
+    pub(super) fn new(links: Vec<Arc<Link>>, decoy: Option<&Decoy>) -> Self {
+        Self {
+            links: links.into(),
+            decoy: decoy.cloned(),
+        }
+    }
+
     /// The first one that allows or denies decides.
     pub(super) async fn authenticate(
         &self,

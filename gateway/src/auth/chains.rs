@@ -191,16 +191,15 @@ impl Chains {
             let mut chain = Vec::new();
             for config in links {
                 let known = made.iter().find(|link| link.config == *config).cloned();
-                let link = match known {
-                    Some(link) => link,
-                    None => {
-                        let before = made.iter().find(|link| link.has_keys_of(config));
-                        Arc::new(Link::load(
-                            config,
-                            &mut hashers,
-                            before.map(|link| &**link),
-                        )?)
-                    }
+                let link = if let Some(link) = known {
+                    link
+                } else {
+                    let before = made.iter().find(|link| link.has_keys_of(config));
+                    Arc::new(Link::load(
+                        config,
+                        &mut hashers,
+                        before.map(|link| &**link),
+                    )?)
                 };
                 made.push(link.clone());
                 chain.push(link);
@@ -217,14 +216,13 @@ impl Chains {
             ));
         }
         let decoy = hasher.as_ref().map(|hasher| Decoy::new(hasher.clone()));
-        let finished = |links: Vec<Arc<Link>>| Chain {
-            links: links.into(),
-            decoy: decoy.clone(),
-        };
-        next.gateway = finished(gateway);
+        next.gateway = Chain::new(gateway, decoy.as_ref());
         next.listeners = own
             .into_iter()
-            .map(|(name, links)| (name, links.map(&finished)))
+            .map(|(name, links)| {
+                let chain = links.map(|links| Chain::new(links, decoy.as_ref()));
+                (name, chain)
+            })
             .collect();
         next.hashing = hasher.map(|hasher| (authentication.clone(), hasher));
         Ok(Prepared(next))
