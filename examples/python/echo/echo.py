@@ -54,11 +54,14 @@ class Echo(rpc.ConnectionUnaryHandlerServicer):
 def credentials(arguments):
     """A channel to the adapter, and the metadata of each call."""
     try:
-        token = Path(arguments.token_file).read_text().split() if arguments.token_file else []
+        lines = Path(arguments.token_file).read_text().splitlines() if arguments.token_file else []
         ca = Path(arguments.ca_file).read_bytes() if arguments.ca_file else None
     except OSError as error:
         sys.exit(f"cannot read {error.filename}: {error.strerror}")
-    metadata = [("authorization", f"Bearer {token[0]}")] if token else []
+    tokens = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+    if arguments.token_file and not tokens:
+        sys.exit(f"{arguments.token_file} holds no token")
+    metadata = [("authorization", f"Bearer {token}") for token in tokens[:1]]
     if ca is None:
         return grpc.insecure_channel(arguments.adapter), metadata
     return grpc.secure_channel(arguments.adapter, grpc.ssl_channel_credentials(ca)), metadata
