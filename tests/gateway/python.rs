@@ -1,10 +1,14 @@
-//! The Python example as its README runs it: its requirements, its script for the stubs, its gateway.yaml. Only the
-//! ports are others.
+//! The Python examples as their READMEs run them: their requirements, their script for the stubs, their gateway.yaml.
+//! Only the ports are others, and where files are.
+
+/// The one with logins, rules and commands.
+mod tracker;
 
 use std::{
+    fs,
     io::{BufRead as _, BufReader},
     net::SocketAddr,
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     thread,
 };
@@ -15,17 +19,14 @@ use exproto_tests::{TestGateway, free_address, process::run, python::environment
 use tempfile::TempDir;
 use tokio::sync::mpsc;
 
-const EXAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/python/echo");
+const EXAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/python");
 
 #[tokio::test]
 async fn the_python_example_echoes() {
-    let requirements = Path::new(EXAMPLE).join("requirements.txt");
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("python-echo");
-    let python = environment(&folder, &requirements);
-    let stubs = stubs(&python);
+    let example = Example::prepare("echo");
     let listen = free_address();
-    let gateway = TestGateway::with(config(listen)).await;
-    let mut handler = Handler::start(&python, stubs.path(), listen, gateway.adapter_address());
+    let gateway = TestGateway::with(example.config(listen, &[])).await;
+    let mut handler = example.start("echo.py", listen, gateway.adapter_address(), &[]);
     handler.logs("serving on").await;
 
     let mut device = gateway.device().await;
@@ -49,25 +50,96 @@ async fn the_python_example_echoes() {
     assert_eq!(gateway.stop().await, Drained::All);
 }
 
-/// The example's own file, with ports that are free.
-fn config(handler: SocketAddr) -> Config {
-    let any = || "127.0.0.1:0".to_owned();
-    let ports = [
-        ("EXPROTO_LISTENERS__0__BIND", any()),
-        ("EXPROTO_ADAPTER__BIND", any()),
-        ("EXPROTO_HTTP__BIND", any()),
-        ("EXPROTO_HANDLER__ADDRESSES__0", format!("http://{handler}")),
-    ];
-    let ports = ports.map(|(name, value)| (name.to_owned(), value));
-    Config::load(&Path::new(EXAMPLE).join("gateway.yaml"), ports).unwrap()
+#[tokio::test]
+async fn the_python_example_echoes_for_a_gateway_that_wants_a_token() {
+    let example = Example::prepare("echo");
+    let token = example.file("token", "# of the echo\n0123456789abcdef\n");
+    let listen = free_address();
+    let mut config = example.config(listen, &[]);
+    let text = format!("adapter: {{callers: [{{name: echo, token_file: \"{token}\"}}]}}");
+    config.adapter.callers = Config::parse(&text, "test").unwrap().adapter.callers;
+    let gateway = TestGateway::with(config).await;
+    let with_token = ["--token-file", &token];
+    let mut handler = example.start("echo.py", listen, gateway.adapter_address(), &with_token);
+    handler.logs("serving on").await;
+
+    let mut device = gateway.device().await;
+    device.send("hello\n").await;
+    assert_eq!(device.read(6).await, b"hello\n");
 }
 
-/// What the example's script makes, in a folder of the test's own.
-fn stubs(python: &Path) -> TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    let mut generate = Command::new(Path::new(EXAMPLE).join("generate.sh"));
-    run(generate.env("PYTHON", python).arg(folder.path()));
-    folder
+/// An example, and a folder for what its README has its reader make.
+struct Example {
+    folder: PathBuf,
+    python: PathBuf,
+    made: TempDir,
+}
+
+impl Example {
+    /// Its environment, and its stubs in a folder of the test's own.
+    fn prepare(name: &str) -> Self {
+        let folder = Path::new(EXAMPLES).join(name);
+        let environments = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("python-{name}"));
+        let python = environment(&environments, &folder.join("requirements.txt"));
+        let made = tempfile::tempdir().unwrap();
+        let mut generate = Command::new(folder.join("generate.sh"));
+        run(generate.env("PYTHON", &python).arg(made.path()));
+        Self {
+            folder,
+            python,
+            made,
+        }
+    }
+
+    /// Writes a file that is not part of the example, and tells where it is.
+    fn file(&self, name: &str, text: &str) -> String {
+        let path = self.made.path().join(name);
+        fs::write(&path, text).unwrap();
+        path.display().to_string()
+    }
+
+    /// Its own file, with ports that are free, and these variables.
+    fn config(&self, handler: SocketAddr, more: &[(&str, String)]) -> Config {
+        let any = || "127.0.0.1:0".to_owned();
+        let ports = [
+            ("EXPROTO_LISTENERS__0__BIND", any()),
+            ("EXPROTO_ADAPTER__BIND", any()),
+            ("EXPROTO_HTTP__BIND", any()),
+            ("EXPROTO_HANDLER__ADDRESSES__0", format!("http://{handler}")),
+        ];
+        let all = ports.iter().chain(more);
+        let all = all.map(|(name, value)| ((*name).to_owned(), value.clone()));
+        Config::load(&self.folder.join("gateway.yaml"), all).unwrap()
+    }
+
+    /// One of its programs.
+    fn program(&self, script: &str) -> Command {
+        let mut program = Command::new(&self.python);
+        program
+            .arg(self.folder.join(script))
+            .env("PYTHONPATH", self.made.path())
+            // Nothing is to be left beside the example.
+            .env("PYTHONDONTWRITEBYTECODE", "1")
+            // A proxy that stands in the environment is not for the adapter.
+            .env("no_proxy", "127.0.0.1");
+        program
+    }
+
+    /// Its handler.
+    fn start(
+        &self,
+        script: &str,
+        listen: SocketAddr,
+        adapter: SocketAddr,
+        more: &[&str],
+    ) -> Handler {
+        let mut program = self.program(script);
+        program
+            .args(["--listen", &listen.to_string()])
+            .args(["--adapter", &adapter.to_string()])
+            .args(more);
+        Handler::start(&mut program)
+    }
 }
 
 /// The example's process, and what it logs. It is killed with the test.
@@ -77,17 +149,8 @@ struct Handler {
 }
 
 impl Handler {
-    fn start(python: &Path, stubs: &Path, listen: SocketAddr, adapter: SocketAddr) -> Self {
-        let mut process = Command::new(python)
-            .arg(Path::new(EXAMPLE).join("echo.py"))
-            .args(["--listen", &listen.to_string()])
-            .args(["--adapter", &adapter.to_string()])
-            .env("PYTHONPATH", stubs)
-            // A proxy that stands in the environment is not for the adapter.
-            .env("no_proxy", "127.0.0.1")
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+    fn start(program: &mut Command) -> Self {
+        let mut process = program.stderr(Stdio::piped()).spawn().unwrap();
         let lines = BufReader::new(process.stderr.take().unwrap()).lines();
         // Full: the handler waits until the test has read.
         let (to, log) = mpsc::channel(256);

@@ -30,8 +30,9 @@ class Echo(rpc.ConnectionUnaryHandlerServicer):
     An exception closes the connection that the callback is about.
     """
 
-    def __init__(self, adapter: rpc.ConnectionAdapterStub):
+    def __init__(self, adapter: rpc.ConnectionAdapterStub, metadata):
         self.adapter = adapter
+        self.metadata = metadata  # of each call: our token, if we have one
 
     def OnSocketCreated(self, request, context):
         peer = request.conninfo.peername
@@ -40,7 +41,7 @@ class Echo(rpc.ConnectionUnaryHandlerServicer):
 
     def OnReceivedBytes(self, request, context):
         send = pb.SendBytesRequest(conn=request.conn, bytes=request.bytes)
-        answer = self.adapter.Send(send, timeout=CALL_TIMEOUT)
+        answer = self.adapter.Send(send, timeout=CALL_TIMEOUT, metadata=self.metadata)
         if answer.code != pb.SUCCESS:
             log.warning("%s not sent: %s %s", request.conn, pb.ResultCode.Name(answer.code), answer.message)
         return pb.EmptySuccess()
@@ -50,18 +51,38 @@ class Echo(rpc.ConnectionUnaryHandlerServicer):
         return pb.EmptySuccess()
 
 
+def credentials(arguments):
+    """A channel to the adapter, and the metadata of each call."""
+    try:
+        lines = Path(arguments.token_file).read_text().splitlines() if arguments.token_file else []
+        ca = Path(arguments.ca_file).read_bytes() if arguments.ca_file else None
+    except OSError as error:
+        sys.exit(f"cannot read {error.filename}: {error.strerror}")
+    tokens = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+    if arguments.token_file and not tokens:
+        sys.exit(f"{arguments.token_file} holds no token")
+    metadata = [("authorization", f"Bearer {token}") for token in tokens[:1]]
+    if ca is None:
+        return grpc.insecure_channel(arguments.adapter), metadata
+    return grpc.secure_channel(arguments.adapter, grpc.ssl_channel_credentials(ca)), metadata
+
+
 def main():
     parser = argparse.ArgumentParser(description="Sends every byte back to the device it came from.")
     parser.add_argument("--listen", default="127.0.0.1:9001", help="where the gateway calls us (%(default)s)")
     parser.add_argument("--adapter", default="127.0.0.1:9100", help="where we call the gateway (%(default)s)")
+    parser.add_argument("--token-file", help="a file with our token, where the gateway has adapter.callers")
+    parser.add_argument("--ca-file", help="who signed the adapter's certificate, where the gateway has adapter.tls")
     parser.add_argument("--workers", type=int, default=16, help="callbacks served at a time (%(default)s)")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
 
     # Without so_reuseport=0 a second handler on the same port would start, and share its calls.
     server = grpc.server(ThreadPoolExecutor(arguments.workers), options=[("grpc.so_reuseport", 0)])
-    with grpc.insecure_channel(arguments.adapter) as channel:
-        rpc.add_ConnectionUnaryHandlerServicer_to_server(Echo(rpc.ConnectionAdapterStub(channel)), server)
+    channel, metadata = credentials(arguments)
+    with channel:
+        echo = Echo(rpc.ConnectionAdapterStub(channel), metadata)
+        rpc.add_ConnectionUnaryHandlerServicer_to_server(echo, server)
         server.add_insecure_port(arguments.listen)
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: server.stop(GRACE))
