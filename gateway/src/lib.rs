@@ -27,6 +27,8 @@ pub mod transport;
 pub mod framing;
 /// One connection: one task that owns everything.
 pub mod connection;
+/// Pauses between tries.
+mod backoff;
 /// The user's handlers: which are there, and one call to one of them.
 pub mod handler;
 /// Names of connections, opaque and unforgeable.
