@@ -4,7 +4,7 @@
 
 use std::{fs, ops::Range};
 
-use config::ClientName;
+use config::{AttributeName, ClientName};
 
 use super::{Attributes, Credentials, Error, Grant, Verdict, hash::Hash, hasher::Hasher};
 
@@ -159,6 +159,9 @@ fn attributes(text: &str) -> Result<Attributes, &'static str> {
     for pair in text.split(',').filter(|pair| !pair.is_empty()) {
         let pair = pair.split_once('=').filter(|(key, _)| !key.is_empty());
         let (key, value) = pair.ok_or("what follows the hash is not KEY=VALUE,KEY=VALUE")?;
+        if !AttributeName::allows(key) {
+            return Err("the KEY of an attribute has A-Z, a-z, 0-9, _ and - only; rename it");
+        }
         attributes.insert(key.into(), value.into());
     }
     Ok(attributes)
