@@ -19,6 +19,8 @@ pub mod dtls;
 pub mod dtls13;
 /// What the `openssl` crate does not offer.
 mod native;
+/// Files that are read whole, up to a limit.
+pub mod files;
 /// Files that may change.
 pub mod watch;
 /// What a connection knows of its socket.

@@ -70,7 +70,7 @@ fn a_bad_line_is_named_and_its_hash_is_not_shown() {
     let error = load(&format!("{{file: {{path: {path}}}}}"))
         .map(drop)
         .unwrap_err();
-    assert!(error.starts_with(&format!("cannot read {path}")), "{error}");
+    assert!(error.starts_with(&format!("{path} is not text")), "{error}");
 }
 
 #[tokio::test]
