@@ -12,7 +12,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use config::{Config, Mountpoint};
+use config::{Config, Mountpoint, Placeholder};
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 use tokio::time::timeout;
@@ -21,7 +21,7 @@ use crate::{
     admission::Bans,
     auth::{Authentication, Credentials, Grant, Refused},
     authorization::{Access, Rules},
-    broker::{Broker, Sessions, queue, sessions},
+    broker::{Broker, Sessions, queue, sessions, topic},
     connection::{Begin, CallError, Client, CloseReason, Handle, Moment, Origin},
 };
 
@@ -274,20 +274,20 @@ impl Clients {
         let Some((template, _)) = manners.listeners.get(&credentials.listener) else {
             return Err(CallError::Unavailable("the listener is gone".to_owned()));
         };
-        template.fill(|name| {
-            let value = match name {
-                "clientid" => credentials.clientid.as_str(),
-                "username" if grant.hides_username => "",
-                "username" => &credentials.username,
-                attribute => {
-                    let attribute = attribute.strip_prefix("attr.").unwrap_or_default();
-                    grant.attributes.get(attribute).map_or("", |value| value)
+        template.fill(|placeholder| {
+            let value = match placeholder {
+                Placeholder::Clientid => credentials.clientid.as_str(),
+                Placeholder::Username if grant.hides_username => "",
+                Placeholder::Username => &credentials.username,
+                Placeholder::Attribute(name) => {
+                    let value = grant.attributes.get(name.as_str());
+                    value.map_or("", |value| value)
                 }
             };
-            // Else a device could choose a name that reaches into what is mounted for others.
-            if value.is_empty() || value.contains(['/', '+', '#', '\0', '$']) {
+            // Else a device could choose a name that reaches into what is mounted for others, or for the system.
+            if !topic::is_level(value) || value.contains('$') {
                 return Err(CallError::Denied(format!(
-                    "{name} stands in the listener's mountpoint, so it must not be empty or hold any of / + # $"
+                    "{placeholder} stands in the listener's mountpoint, so it must not be empty or hold any of / + # $"
                 )));
             }
             Ok(value)

@@ -19,6 +19,8 @@ use ring::{
     rand::{SecureRandom as _, SystemRandom},
 };
 
+use crate::files::{self, Limit};
+
 /// The first byte of every name, so that the layout may change.
 const VERSION: u8 = 1;
 /// A forger has one chance in 2^96 a try.
@@ -27,6 +29,11 @@ const MAC: usize = 12;
 const HEAD: usize = 1 + MAC + 8 + 8;
 /// Shorter keys are refused: they can be guessed.
 const SHORTEST_KEY: usize = 32;
+/// The largest file with a key.
+const LONGEST_KEY: Limit = Limit::kib(
+    64,
+    "that is no key, write 32 bytes as of head -c 32 /dev/urandom",
+);
 
 /// A connection's name, as callbacks and adapter calls carry it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -66,13 +73,8 @@ pub struct Forged;
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
     /// The file could not be read.
-    #[error("cluster.key_file: cannot read {path}")]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: std::io::Error,
-    },
+    #[error("cluster.key_file")]
+    File(#[source] files::Error),
     /// The file holds too little.
     #[error(
         "cluster.key_file: {path} holds {found} bytes; at least {SHORTEST_KEY} are needed, \
@@ -162,10 +164,7 @@ impl ConnIds {
 }
 
 fn read_key(path: &Path) -> Result<Vec<u8>, KeyError> {
-    let secret = std::fs::read(path).map_err(|source| KeyError::Unreadable {
-        path: path.to_owned(),
-        source,
-    })?;
+    let secret = files::read(path, LONGEST_KEY).map_err(KeyError::File)?;
     if secret.len() < SHORTEST_KEY {
         return Err(KeyError::TooShort {
             path: path.to_owned(),

@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::endpoint::Endpoint;
 pub use self::{
-    endpoint::{Life, Settings, jittered},
+    endpoint::{Life, Settings},
     lane::Failure,
 };
 

@@ -19,6 +19,8 @@ pub mod dtls;
 pub mod dtls13;
 /// What the `openssl` crate does not offer.
 mod native;
+/// Files that are read whole, up to a limit.
+pub mod files;
 /// Files that may change.
 pub mod watch;
 /// What a connection knows of its socket.
@@ -27,6 +29,8 @@ pub mod transport;
 pub mod framing;
 /// One connection: one task that owns everything.
 pub mod connection;
+/// Pauses between tries.
+mod backoff;
 /// The user's handlers: which are there, and one call to one of them.
 pub mod handler;
 /// Names of connections, opaque and unforgeable.

@@ -8,20 +8,20 @@ mod redis;
 /// Warnings about those that cannot be asked.
 mod complaints;
 
-use std::{
-    fs, io,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 pub use self::{
     complaints::Complaints,
     redis::{Redis, RedisError},
     web::{Answer, Web, WebError},
 };
-use crate::tls;
+use crate::{
+    files::{self, Limit},
+    tls,
+};
 
 /// A file with a token or password has no more bytes.
-const LONGEST_SECRET: u64 = 64 * 1024;
+const LONGEST_SECRET: Limit = Limit::kib(64, "that is no secret, write one line");
 
 /// Why a service cannot be asked at all: a file that its settings name cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -29,14 +29,9 @@ pub enum Error {
     /// A certificate or key.
     #[error(transparent)]
     Tls(#[from] tls::Error),
-    /// A file that should hold a secret.
-    #[error("cannot read {}; check that it exists and that this user may read it", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
+    /// A file that should hold a secret cannot be read.
+    #[error(transparent)]
+    File(#[from] files::Error),
     /// A file that should hold a secret holds something else.
     #[error("{} {problem}", path.display())]
     Secret {
@@ -64,15 +59,7 @@ pub(crate) fn secret(path: &Path) -> Result<String, Error> {
         path: path.into(),
         problem,
     };
-    let read = |source| Error::Read {
-        path: path.into(),
-        source,
-    };
-    if fs::metadata(path).map_err(read)?.len() > LONGEST_SECRET {
-        return Err(problem("is over 64 KiB: that is no secret; write one line"));
-    }
-    let bytes = fs::read(path).map_err(read)?;
-    let text = String::from_utf8(bytes).map_err(|_| problem("is not text; write one line"))?;
+    let text = files::read_text(path, LONGEST_SECRET)?;
     let text = text.trim_end_matches(['\r', '\n']);
     if text.is_empty() {
         return Err(problem("is empty; write the secret into it"));

@@ -1,21 +1,18 @@
 //! Bearer tokens: those that stand in files, and the one that a request brings. Tokens themselves are in no memory but
 //! the request's, and in no log or error: what is kept of them is their SHA-256.
 
-use std::{
-    collections::HashMap,
-    fs::File,
-    io::{self, Read as _},
-    path::{Path, PathBuf},
-};
+use std::{collections::HashMap, path::PathBuf};
 
 use arc_swap::ArcSwap;
 use http::{HeaderMap, header::AUTHORIZATION};
 use ring::digest::{SHA256, digest};
 
+use crate::files::{self, Limit};
+
 /// Shorter tokens are refused: they can be guessed.
 const SHORTEST: usize = 16;
 /// The most bytes of a file with tokens; far more than anybody needs.
-const LONGEST_FILE: u64 = 1024 * 1024;
+const LONGEST_FILE: Limit = Limit::mib(1, "write one token a line, and nothing else");
 /// What stands before a token in its header.
 const SCHEME: &str = "bearer";
 
@@ -25,14 +22,9 @@ type Digest = [u8; 32];
 /// Why a file with tokens cannot be used. No text shows a token.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// It is not there, or not for us.
-    #[error("cannot read {}; check that it exists and that this user may read it", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
+    /// It cannot be read.
+    #[error(transparent)]
+    File(#[from] files::Error),
     /// A line cannot be a token.
     #[error("{}:{line}: {problem}; write a random token, such as of `openssl rand -hex 32`", path.display())]
     Line {
@@ -46,12 +38,6 @@ pub enum Error {
     /// Nothing is in it.
     #[error("{} holds no token; write one a line, such as of `openssl rand -hex 32`", path.display())]
     Nothing {
-        /// The file.
-        path: PathBuf,
-    },
-    /// It is far too long.
-    #[error("{} has more than 1 MiB; write one token a line, and nothing else", path.display())]
-    TooLong {
         /// The file.
         path: PathBuf,
     },
@@ -152,7 +138,7 @@ fn hash(token: &str) -> Digest {
 fn read_all(files: &[PathBuf]) -> Result<HashMap<Digest, usize>, Error> {
     let mut known = HashMap::new();
     for (place, path) in files.iter().enumerate() {
-        let text = read(path)?;
+        let text = files::read_text(path, LONGEST_FILE)?;
         let mut is_empty = true;
         for (line, token) in (1..).zip(text.lines()) {
             let token = token.trim();
@@ -185,20 +171,6 @@ fn read_all(files: &[PathBuf]) -> Result<HashMap<Digest, usize>, Error> {
         }
     }
     Ok(known)
-}
-
-fn read(path: &Path) -> Result<String, Error> {
-    let failed = |source| Error::Read {
-        path: path.into(),
-        source,
-    };
-    let mut text = String::new();
-    let file = File::open(path).map_err(failed)?;
-    let read = file.take(LONGEST_FILE + 1).read_to_string(&mut text);
-    if read.map_err(failed)? as u64 > LONGEST_FILE {
-        return Err(Error::TooLong { path: path.into() });
-    }
-    Ok(text)
 }
 
 #[cfg(test)]

@@ -103,9 +103,9 @@ pub struct Anonymous {}
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct UsersFile {
-    /// A file with a line `NAME:HASH` for each user, or `NAME:HASH:KEY=VALUE,…` with attributes. HASH is one of
-    /// argon2id, bcrypt or PBKDF2, as `exproto-gateway hash` and `htpasswd -B` write them. It is watched; one with an
-    /// error is not taken, and what was read before stays in use.
+    /// A file with a line `NAME:HASH` for each user, or `NAME:HASH:KEY=VALUE,…` with attributes, each KEY
+    /// of A-Z, a-z, 0-9, _ and -. HASH is one of argon2id, bcrypt or PBKDF2, as `exproto-gateway hash` and `htpasswd -B`
+    /// write them. It is watched; one with an error is not taken, and what was read before stays in use.
     #[schemars(example = "/etc/exproto/users")]
     pub path: PathBuf,
 

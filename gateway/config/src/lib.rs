@@ -51,6 +51,9 @@ mod framing;
 /// WebSocket.
 mod websocket;
 
+/// Text in which a client's values are filled in.
+mod template;
+
 /// The prefix of a client's topics.
 mod mountpoint;
 
@@ -60,7 +63,7 @@ mod authentication;
 /// Services of the user's that are asked.
 mod services;
 
-/// Keys in which a client's names are filled in.
+/// Keys and claims in which a client's names are filled in.
 mod pattern;
 
 /// Who may publish and subscribe.
@@ -148,19 +151,17 @@ pub use manual::annotated_default;
 pub use mountpoint::Mountpoint;
 pub use name::{ClusterName, ListenerName, PodName};
 pub use operation::{Drain, Http, Log, LogFormat, LogLevel};
-pub use pattern::KeyTemplate;
+pub use pattern::{ClaimTemplate, KeyTemplate};
 pub use period::parse_period;
 pub use proxy::{Network, Others, ProxyProtocol};
 pub use rate::Rate;
-pub use rules::{
-    Action, Level, NamePattern, Permission, Piece, Placeholder, Rule, RuleFilter, RulePattern,
-    Rules,
-};
+pub use rules::{Action, Level, NamePattern, Permission, Rule, RuleFilter, RulePattern, Rules};
 pub use server_tls::ServerTls;
 pub use services::{HttpClient, HttpUrl, Redis, RedisUrl};
 pub use sessions::Sessions;
 pub use size::ByteSize;
 pub use sockets::{Tcp, Udp};
+pub use template::{AttributeName, Placeholder, Template};
 pub use tls::{Certificate, Dtls, DtlsVersion, Psk, Tls, TlsVersion, Verify};
 pub use websocket::WebSocket;
 

@@ -1,56 +1,68 @@
-//! Keys in which a client's names are filled in.
+//! Keys and claims in which a client's names are filled in.
 
 use std::{fmt, str::FromStr};
 
-use crate::text::text;
+use crate::{
+    Placeholder,
+    template::{Takes, Template},
+    text::{shown, text},
+};
 
-/// A key such as `exproto:user:${username}`.
+/// A key such as `exproto:user:${username}`; never the same for all clients.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct KeyTemplate(String);
+pub struct KeyTemplate(Template);
 
 text!(KeyTemplate, "a key such as exproto:user:${username}");
 
-const CLIENTID: &str = "${clientid}";
-const USERNAME: &str = "${username}";
+/// What a claim must be, such as `${clientid}`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ClaimTemplate(Template);
+
+text!(ClaimTemplate, "a text such as ${clientid}");
 
 impl KeyTemplate {
     /// The key with the client's names in it, taken as they are.
     #[must_use]
     pub fn fill(&self, clientid: &str, username: &str) -> String {
-        let mut filled = String::with_capacity(self.0.len() + clientid.len());
-        let mut rest = &*self.0;
-        // Once through: what stands in a name is no placeholder.
-        while let Some(start) = rest.find("${") {
-            filled.push_str(&rest[..start]);
-            rest = &rest[start..];
-            let (placeholder, value) = if rest.starts_with(CLIENTID) {
-                (CLIENTID, clientid)
-            } else {
-                (USERNAME, username)
-            };
-            filled.push_str(value);
-            rest = &rest[placeholder.len()..];
-        }
-        filled.push_str(rest);
-        filled
+        self.0.fill_names(clientid, username)
     }
 
     /// Whether it differs by the client's username.
     #[must_use]
     pub fn uses_username(&self) -> bool {
-        self.0.contains(USERNAME)
+        self.0.uses(&Placeholder::Username)
     }
 
     /// Whether it differs by the clientid.
     #[must_use]
     pub fn uses_clientid(&self) -> bool {
-        self.0.contains(CLIENTID)
+        self.0.uses(&Placeholder::Clientid)
+    }
+}
+
+impl ClaimTemplate {
+    /// The claim of one client.
+    #[must_use]
+    pub fn fill(&self, clientid: &str, username: &str) -> String {
+        self.0.fill_names(clientid, username)
+    }
+
+    /// Whether it differs by the clientid.
+    #[must_use]
+    pub fn uses_clientid(&self) -> bool {
+        self.0.uses(&Placeholder::Clientid)
     }
 }
 
 impl fmt::Display for KeyTemplate {
     fn fmt(&self, to: &mut fmt::Formatter) -> fmt::Result {
-        to.pad(&self.0)
+        self.0.fmt(to)
+    }
+}
+
+impl fmt::Display for ClaimTemplate {
+    fn fmt(&self, to: &mut fmt::Formatter) -> fmt::Result {
+        self.0.fmt(to)
     }
 }
 
@@ -58,18 +70,24 @@ impl FromStr for KeyTemplate {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let rest = text.replace(CLIENTID, "").replace(USERNAME, "");
-        if rest.contains("${") {
+        let template = Template::parse(text, Takes::Names)
+            .map_err(|why| format!("\"{}\" is no key: {why}", shown(text)))?;
+        if !template.has_placeholders() {
             return Err(format!(
-                "\"{text}\" is no key: only {CLIENTID} and {USERNAME} are filled in; remove any other ${{…}}"
+                "\"{text}\" is one key for all clients; write ${{clientid}} or ${{username}} in it"
             ));
         }
-        if rest.len() == text.len() {
-            return Err(format!(
-                "\"{text}\" is one key for all clients; write {CLIENTID} or {USERNAME} in it"
-            ));
-        }
-        Ok(Self(text.into()))
+        Ok(Self(template))
+    }
+}
+
+impl FromStr for ClaimTemplate {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Template::parse(text, Takes::Names)
+            .map(Self)
+            .map_err(|why| format!("\"{}\" is nothing a claim can be: {why}", shown(text)))
     }
 }
 
@@ -82,12 +100,26 @@ mod tests {
         let key: KeyTemplate = "u:${username}:${clientid}:x".parse().unwrap();
         assert_eq!(key.fill("${username}", "*"), "u:*:${username}:x");
         assert!(key.uses_username() && key.uses_clientid());
+        let claim: ClaimTemplate = "x-${username}".parse().unwrap();
+        assert_eq!(claim.fill("c", "${clientid}"), "x-${clientid}");
+        assert!(!claim.uses_clientid());
     }
 
     #[test]
     fn a_key_that_is_the_same_for_all_or_holds_anything_else_is_refused() {
         for text in ["", "users", "u:${user}", "u:${username", "${}${clientid}"] {
             assert!(text.parse::<KeyTemplate>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_claim_may_be_the_same_for_all_but_holds_nothing_else() {
+        for text in ["", "users", "${clientid}@${username}"] {
+            assert_eq!(text.parse::<ClaimTemplate>().unwrap().to_string(), text);
+        }
+        for text in ["${client_id}", "${clientid", "${attr.tenant}"] {
+            let error = text.parse::<ClaimTemplate>().unwrap_err();
+            assert!(error.contains(text), "{error}");
         }
     }
 }

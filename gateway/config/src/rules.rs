@@ -16,7 +16,7 @@ use crate::{
     tree::{self, Content},
 };
 
-pub use filter::{Level, Piece, Placeholder, RuleFilter, RulePattern};
+pub use filter::{Level, RuleFilter, RulePattern};
 pub use who::NamePattern;
 use who::{Network, OneOrMore};
 

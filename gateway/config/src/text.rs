@@ -43,6 +43,14 @@ macro_rules! text {
 
 pub(crate) use text;
 
+/// A text in an error; it may be as long as a file.
+pub(crate) fn shown(text: &str) -> String {
+    const MOST: usize = 100;
+    let short: String = text.chars().take(MOST).collect();
+    let more = if short.len() < text.len() { "…" } else { "" };
+    format!("{}{more}", short.escape_debug())
+}
+
 /// Reads a `T` from text, or from a number as it would be written.
 pub(crate) fn parse<'de, T, D>(from: D, expecting: &'static str) -> Result<T, D::Error>
 where

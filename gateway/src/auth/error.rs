@@ -2,19 +2,14 @@
 
 use std::{io, path::PathBuf};
 
-use crate::{services, tls};
+use crate::{files, services, tls};
 
 /// A file of an authenticator cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// It could not be read.
-    #[error("cannot read {}; check that it exists and that this user may read it", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    File(#[from] files::Error),
     /// A line of it is wrong.
     #[error("{}:{line}: {problem}", path.display())]
     Line {

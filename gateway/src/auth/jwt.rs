@@ -10,7 +10,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use config::TokenPlace;
+use config::{ClaimTemplate, TokenPlace};
 use jsonwebtoken::{Algorithm, Header, Validation, decode, errors::ErrorKind};
 use serde_json::{Map, Value};
 
@@ -55,8 +55,8 @@ impl Jwt {
             }
             None => Source::Fixed(Keys::load(config)?),
         };
-        let names_client = |expected: &String| expected.contains("${");
-        if before.is_none() && !config.claims.values().any(names_client) {
+        let mut claims = config.claims.values();
+        if before.is_none() && !claims.any(ClaimTemplate::uses_clientid) {
             tracing::warn!(
                 "jwt: no claim names the client, so that a good token is good for any clientid; \
                  write for example claims: {{sub: \"${{clientid}}\"}}"
@@ -178,7 +178,7 @@ impl Jwt {
     /// What a token that is signed well says, and whether it is this client's.
     fn look_at(&self, claims: &Claims, credentials: &Credentials) -> Result<Grant, String> {
         for (name, expected) in &self.config.claims {
-            let expected = fill(expected, credentials);
+            let expected = expected.fill(&credentials.clientid, &credentials.username);
             let is = claims.get(name).is_some_and(|said| says(said, &expected));
             if !is {
                 return Err(format!(
@@ -234,26 +234,6 @@ fn denial(failure: &ErrorKind) -> String {
         ErrorKind::InvalidClaimFormat(claim) => format!("the token's {claim} is no time"),
         _ => "the token is damaged".to_owned(),
     }
-}
-
-/// The client's own names for the placeholders, in one go: what stands in a name is no placeholder.
-fn fill(text: &str, credentials: &Credentials) -> String {
-    let mut filled = String::new();
-    let mut rest = text;
-    while let Some(start) = rest.find("${") {
-        let (before, from) = rest.split_at(start);
-        filled.push_str(before);
-        let known = [
-            ("${clientid}", &credentials.clientid),
-            ("${username}", &credentials.username),
-        ];
-        let found = known.iter().find(|(name, _)| from.starts_with(name));
-        let (length, value) = found.map_or((2, "${"), |(name, value)| (name.len(), value.as_str()));
-        filled.push_str(value);
-        rest = &from[length..];
-    }
-    filled.push_str(rest);
-    filled
 }
 
 /// Whether a claim is that text, or a list that has it.

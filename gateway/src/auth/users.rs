@@ -2,14 +2,15 @@
 //!
 //! A million of them are kept as the text that they are, and found by an index of four bytes each.
 
-use std::{fs, ops::Range};
+use std::ops::Range;
 
-use config::ClientName;
+use config::{AttributeName, ClientName};
 
 use super::{Attributes, Credentials, Error, Grant, Verdict, hash::Hash, hasher::Hasher};
+use crate::files::{self, Limit};
 
 /// The largest file that is read: some ten million users.
-const MOST_BYTES: u64 = 2 * 1024 * 1024 * 1024;
+const LARGEST: Limit = Limit::mib(2048, "ask a service or Redis for so many users");
 
 /// The users of a file.
 pub(super) struct Users {
@@ -30,17 +31,7 @@ struct Line<'a> {
 impl Users {
     pub(super) fn load(config: &config::UsersFile, hasher: Hasher) -> Result<Self, Error> {
         let path = &config.path;
-        let read = |source| Error::Read {
-            path: path.clone(),
-            source,
-        };
-        if fs::metadata(path).map_err(read)?.len() > MOST_BYTES {
-            return Err(Error::Content {
-                path: path.clone(),
-                problem: "is over 2 GiB; ask a service or Redis for so many users".to_owned(),
-            });
-        }
-        let text = fs::read_to_string(path).map_err(read)?;
+        let text = files::read_text(path, LARGEST)?;
         let lines = index(&text).map_err(|(line, problem)| Error::Line {
             path: path.clone(),
             line,
@@ -159,6 +150,9 @@ fn attributes(text: &str) -> Result<Attributes, &'static str> {
     for pair in text.split(',').filter(|pair| !pair.is_empty()) {
         let pair = pair.split_once('=').filter(|(key, _)| !key.is_empty());
         let (key, value) = pair.ok_or("what follows the hash is not KEY=VALUE,KEY=VALUE")?;
+        if !AttributeName::allows(key) {
+            return Err("the KEY of an attribute has A-Z, a-z, 0-9, _ and - only; rename it");
+        }
         attributes.insert(key.into(), value.into());
     }
     Ok(attributes)

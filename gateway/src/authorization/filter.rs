@@ -3,9 +3,10 @@
 //! A rule that allows must cover what is wanted: it matches every topic that the wanted filter matches. One that denies
 //! need only overlap it, or whoever may not read `secret/#` would read it by subscribing to `#`.
 
-use config::{Level, Permission, Piece, Placeholder, RuleFilter, RulePattern};
+use config::{Level, Permission, Placeholder, RuleFilter, RulePattern, Template};
 
 use super::{Asker, Wanted};
+use crate::broker::topic;
 
 const ANY: &str = "+";
 const REST: &str = "#";
@@ -29,23 +30,22 @@ impl<'a> Values<'a> {
 
     fn get(&self, placeholder: &Placeholder) -> Option<&str> {
         match placeholder {
-            Placeholder::ClientId => self.clientid,
+            Placeholder::Clientid => self.clientid,
             Placeholder::Username => self.username,
             Placeholder::Attribute(name) => {
                 let attributes = &self.asker.access.attributes;
-                attributes.get(&**name).and_then(|value| usable(value))
+                attributes
+                    .get(name.as_str())
+                    .and_then(|value| usable(value))
             }
         }
     }
 
     /// Whether the level, filled in, is this name; `None` if it cannot be filled in.
-    fn fill(&self, template: &[Piece], name: &str) -> Option<bool> {
+    fn fill<'t>(&'t self, template: &'t Template, name: &str) -> Option<bool> {
         let mut rest = Some(name);
-        for piece in template {
-            let text = match piece {
-                Piece::Text(text) => text,
-                Piece::Value(placeholder) => self.get(placeholder)?,
-            };
+        for piece in template.pieces(|placeholder| self.get(placeholder).ok_or(())) {
+            let text = piece.ok()?;
             rest = rest.and_then(|rest| rest.strip_prefix(text));
         }
         Some(rest == Some(""))
@@ -54,8 +54,7 @@ impl<'a> Values<'a> {
 
 /// What is taken for one level of a topic must be one, or a device could choose a name that reaches further.
 fn usable(value: &str) -> Option<&str> {
-    let is_level = !value.is_empty() && !value.contains(['/', '+', '#', '\0']);
-    is_level.then_some(value)
+    topic::is_level(value).then_some(value)
 }
 
 /// Whether a rule with that filter decides about what is wanted.

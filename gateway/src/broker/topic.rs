@@ -155,6 +155,13 @@ pub enum Error {
 const WILDCARDS: [char; 2] = ['+', '#'];
 const SHARE: &str = "$share/";
 
+/// Whether a value that a client may have chosen can stand in a level of a topic: else it reaches into other levels, or
+/// is a wildcard.
+#[must_use]
+pub fn is_level(value: &str) -> bool {
+    !value.is_empty() && !value.contains(['/', '+', '#', '\0'])
+}
+
 /// The rules for topics and filters alike. `whole` is what goes over the wire, `part` what has levels.
 fn check(whole: &str, part: &str, max_levels: usize) -> Result<(), Error> {
     if part.is_empty() {

@@ -26,6 +26,7 @@ use super::{
     Method,
     lane::{self, Failure},
 };
+use crate::backoff::jittered;
 
 /// HTTP/2 has 2^30 calls in a connection. Lanes are replaced long before, and not all at the same time.
 const CALLS_OF_A_LANE: u64 = 1 << 28;
@@ -377,10 +378,4 @@ impl Endpoint {
         self.stop.cancel();
         self.end_life(&mut self.state.lock());
     }
-}
-
-/// Between half of `pause` and all of it, so that pods and connections do not try in step.
-#[must_use]
-pub fn jittered(pause: Duration) -> Duration {
-    pause.mul_f64(0.5 + fastrand::f64() / 2.0)
 }

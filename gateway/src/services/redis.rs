@@ -1,7 +1,7 @@
 //! A Redis server that is asked. It is connected to with the first question, and again whenever that is lost, has
 //! become silent, or was refused.
 
-use std::{collections::HashMap, fs, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::HashMap, path::PathBuf, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
@@ -211,27 +211,24 @@ fn is_about_the_question(error: &redis::RedisError) -> bool {
 }
 
 fn certificates(config: &config::Redis) -> Result<TlsCertificates, Error> {
-    let read = |path: &PathBuf| {
-        fs::read(path).map_err(|source| Error::Read {
-            path: path.clone(),
-            source,
-        })
-    };
     let root_cert = match &config.ca_file {
         Some(path) => {
             // What is wrong with it is said here, and not at the first question.
-            pem::certificates(path)?;
-            Some(read(path)?)
+            let bytes = pem::read(path)?;
+            pem::certificates_in(path, &bytes)?;
+            Some(bytes)
         }
         None => None,
     };
     let client_tls = match &config.certificate {
         Some(certificate) => {
-            pem::certificates(&certificate.chain)?;
-            pem::key(&certificate.key)?;
+            let client_cert = pem::read(&certificate.chain)?;
+            pem::certificates_in(&certificate.chain, &client_cert)?;
+            let client_key = pem::read(&certificate.key)?;
+            pem::key_in(&certificate.key, &client_key)?;
             Some(ClientTlsConfig {
-                client_cert: read(&certificate.chain)?,
-                client_key: read(&certificate.key)?,
+                client_cert,
+                client_key,
             })
         }
         None => None,

@@ -1,20 +1,16 @@
 //! Why the files of a listener cannot be used. No text shows a key.
 
-use std::{io, path::PathBuf};
+use std::path::PathBuf;
 
 use super::psk;
+use crate::files;
 
 /// Why the files of a listener cannot be used: which one, and what to do about it.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A file is not there, or not for us.
-    #[error("cannot read {}; check that it exists and that this user may read it", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
+    /// A file cannot be read.
+    #[error(transparent)]
+    File(#[from] files::Error),
 
     /// A file is not PEM, or its PEM is damaged.
     #[error("{} is damaged: {problem}; write the whole PEM file again", path.display())]

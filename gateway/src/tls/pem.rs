@@ -1,9 +1,6 @@
 //! Certificates, keys and revocation lists as they stand in PEM files.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use rustls::pki_types::{
     CertificateDer, CertificateRevocationListDer, PrivateKeyDer,
@@ -11,29 +8,46 @@ use rustls::pki_types::{
 };
 
 use super::Error;
+use crate::files::{self, Limit};
+
+/// Authorities of the whole world take a quarter of a MiB, long revocation lists some.
+const LARGEST: Limit = Limit::mib(64, "name the file with the PEM blocks that are meant");
 
 /// All certificates of a file, at least one, in the order of the file.
 pub(crate) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
-    all(path, "certificate", "-----BEGIN CERTIFICATE-----")
+    certificates_in(path, &read(path)?)
+}
+
+/// The same of what was read from the file.
+pub(crate) fn certificates_in(
+    path: &Path,
+    bytes: &[u8],
+) -> Result<Vec<CertificateDer<'static>>, Error> {
+    all(path, bytes, "certificate", "-----BEGIN CERTIFICATE-----")
 }
 
 /// All revocation lists of a file, at least one.
 pub(crate) fn revocation_lists(
     path: &Path,
 ) -> Result<Vec<CertificateRevocationListDer<'static>>, Error> {
-    all(path, "revocation list", "-----BEGIN X509 CRL-----")
+    let bytes = read(path)?;
+    all(path, &bytes, "revocation list", "-----BEGIN X509 CRL-----")
 }
 
 /// The first private key of a file: PKCS#8, PKCS#1 or SEC1.
 pub(crate) fn key(path: &Path) -> Result<PrivateKeyDer<'static>, Error> {
-    let bytes = read(path)?;
+    key_in(path, &read(path)?)
+}
+
+/// The same of what was read from the file.
+pub(crate) fn key_in(path: &Path, bytes: &[u8]) -> Result<PrivateKeyDer<'static>, Error> {
     // Both `ENCRYPTED PRIVATE KEY` and `Proc-Type: 4,ENCRYPTED`. Base64 of a key has no such word by chance often
     // enough to matter, as lines of it hold neither a blank nor a comma.
     let encrypted = [&b" ENCRYPTED "[..], b",ENCRYPTED"];
-    if encrypted.iter().any(|word| contains(&bytes, word)) {
+    if encrypted.iter().any(|word| contains(bytes, word)) {
         return Err(Error::Encrypted { path: path.into() });
     }
-    PrivateKeyDer::from_pem_slice(&bytes).map_err(|error| match error {
+    PrivateKeyDer::from_pem_slice(bytes).map_err(|error| match error {
         pem::Error::NoItemsFound => Error::Nothing {
             path: path.into(),
             kind: "private key",
@@ -44,20 +58,17 @@ pub(crate) fn key(path: &Path) -> Result<PrivateKeyDer<'static>, Error> {
 }
 
 /// The bytes of a file.
-pub(super) fn read(path: &Path) -> Result<Vec<u8>, Error> {
-    fs::read(path).map_err(|source| Error::Read {
-        path: path.into(),
-        source,
-    })
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>, files::Error> {
+    files::read(path, LARGEST)
 }
 
 fn all<T: PemObject>(
     path: &Path,
+    bytes: &[u8],
     kind: &'static str,
     block: &'static str,
 ) -> Result<Vec<T>, Error> {
-    let bytes = read(path)?;
-    let found = T::pem_slice_iter(&bytes).collect::<Result<Vec<_>, _>>();
+    let found = T::pem_slice_iter(bytes).collect::<Result<Vec<_>, _>>();
     let found = found.map_err(|error| damaged(path.into(), &error))?;
     if found.is_empty() {
         let path = path.into();

@@ -7,7 +7,8 @@ use std::{
     path::Path,
 };
 
-use super::{Error, pem};
+use super::Error;
+use crate::files::{self, Limit};
 
 /// What OpenSSL asks during a handshake, and what it is told.
 mod answer;
@@ -22,6 +23,9 @@ pub(crate) use self::context::{CIPHERS, set_ciphers, share_keys};
 pub const LONGEST_IDENTITY: usize = 128;
 /// The longest key in bytes: what OpenSSL 1.1 takes, too.
 pub const LONGEST_KEY: usize = 256;
+
+/// The largest file that is read; places in it are numbers of 32 bits.
+const LARGEST: Limit = Limit::mib(4095, "keep the file below 4 GiB");
 
 /// The shared keys of a file. A million of them takes some 60 MiB. What it takes to find one tells nobody which
 /// identities there are. The memory is overwritten in the end.
@@ -46,7 +50,7 @@ impl PskStore {
     /// # Errors
     /// The file cannot be read, or one of its lines; the key is not shown.
     pub fn load(path: &Path) -> Result<Self, Error> {
-        let mut text = pem::read(path)?;
+        let mut text = files::read(path, LARGEST)?;
         let store = Self::parse(&text);
         wipe(&mut text);
         store.map_err(|(line, problem)| Error::Psk {
@@ -83,7 +87,7 @@ impl PskStore {
         };
         let entry = Entry {
             hash: self.hasher.hash_one(identity),
-            at: u32::try_from(self.bytes.len()).map_err(|_| Problem::TooMuch)?,
+            at: u32::try_from(self.bytes.len()).expect("the file's size was looked at"),
             key: u16::try_from(key.len() / 2).map_err(|_| Problem::KeyLength)?,
             identity: u8::try_from(identity.len()).map_err(|_| Problem::IdentityLength)?,
         };
@@ -188,9 +192,6 @@ pub enum Problem {
     /// The identity is there already.
     #[error("the identity stands in line {0} already; remove one of them")]
     Twin(usize),
-    /// More than 4 GiB.
-    #[error("the file is too large; keep it below 4 GiB")]
-    TooMuch,
 }
 
 /// Identity, and digits of the key.

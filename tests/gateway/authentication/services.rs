@@ -71,7 +71,7 @@ async fn what_the_service_grants_holds() {
     refused(
         &answer,
         ResultCode::PermissionDeny,
-        "attr.tenant stands in the listener's mountpoint",
+        "${attr.tenant} stands in the listener's mountpoint",
     );
 }
 

@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    HttpClient, HttpUrl,
+    AttributeName, ClaimTemplate, HttpClient, HttpUrl,
     period::{Period, PeriodOrZero},
 };
 
@@ -57,7 +57,7 @@ pub struct Jwt {
     /// Claims that must be there, and their values: text in which `${clientid}` and `${username}` stand for the
     /// client's own.
     #[schemars(example = "{sub: \"${clientid}\"}")]
-    pub claims: BTreeMap<String, String>,
+    pub claims: BTreeMap<String, ClaimTemplate>,
 
     /// Whether a token needs `exp`. When it is over, the connection is closed with `expired`. `false`: a token without
     /// it is good for ever.
@@ -67,9 +67,10 @@ pub struct Jwt {
     #[serde(with = "PeriodOrZero")]
     pub clock_skew: Duration,
 
-    /// Claims that become attributes of the client: the name of the attribute, and that of its claim.
+    /// Claims that become attributes of the client: the name of the attribute (A-Z, a-z, 0-9, _ and -), and that of
+    /// its claim.
     #[schemars(example = "{tenant: tenant_id}")]
-    pub attributes: BTreeMap<String, String>,
+    pub attributes: BTreeMap<AttributeName, String>,
 
     /// The claim with rules of authorization, if there is one.
     pub acl_claim: String,

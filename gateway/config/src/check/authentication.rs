@@ -225,6 +225,14 @@ mod tests {
                 "authentication.chain[0].jwt.algorithms[0]: \"none\" is not supported",
             ),
             (
+                "{jwt: {secret_file: /a, claims: {sub: \"${client_id}\"}}}",
+                "authentication.chain[0].jwt.claims.sub: \"${client_id}\" is nothing a claim can be: ${client_id} is",
+            ),
+            (
+                "{jwt: {secret_file: /a, attributes: {a.b: c}}}",
+                "authentication.chain[0].jwt.attributes: \"a.b\" cannot name an attribute",
+            ),
+            (
                 "{jwt: {secret_file: /a, client: {timeout: 1s}}}",
                 "authentication.chain[0].jwt.client: nothing is read",
             ),

@@ -30,7 +30,7 @@ fn variables_win_over_the_file() {
     .unwrap();
     assert_eq!(config.adapter.bind, bind("[::1]:2"));
     assert_eq!(config.drain.rate, 9);
-    assert_eq!(config.mountpoint.as_str(), "${clientid}/");
+    assert_eq!(config.mountpoint.to_string(), "${clientid}/");
     assert_eq!(config.listeners[0].bind, bind("2.2.2.2:2"));
     assert_eq!(config.listeners[0].tcp.backlog, 7);
     assert_eq!(config.listeners[1].name.as_str(), "b");

@@ -2,7 +2,10 @@
 
 use std::{fmt, str::FromStr};
 
-use crate::text::text;
+use crate::{
+    template::{Takes, Template},
+    text::{shown, text},
+};
 
 /// The topics that a rule is about: a filter of MQTT, whose levels may hold placeholders, or `eq `
 /// and a text that is compared as it stands.
@@ -29,31 +32,11 @@ pub enum Level {
     /// This name.
     Name(String),
     /// A name in which a client's values are filled in.
-    Template(Vec<Piece>),
+    Template(Template),
     /// `+`: any name.
     Any,
     /// `#`: any number of levels, also none.
     Rest,
-}
-
-/// A piece of a level with placeholders.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Piece {
-    /// As it stands.
-    Text(String),
-    /// Filled in.
-    Value(Placeholder),
-}
-
-/// What is filled in: a value of the client's, taken as it is.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Placeholder {
-    /// `${clientid}`.
-    ClientId,
-    /// `${username}`.
-    Username,
-    /// `${attr.NAME}`: what authentication told of the client.
-    Attribute(String),
 }
 
 const LITERAL: &str = "eq ";
@@ -95,14 +78,6 @@ impl FromStr for RuleFilter {
     }
 }
 
-/// The text in an error; it may be as long as a file.
-fn shown(text: &str) -> String {
-    const MOST: usize = 100;
-    let short: String = text.chars().take(MOST).collect();
-    let more = if short.len() < text.len() { "…" } else { "" };
-    format!("{}{more}", short.escape_debug())
-}
-
 fn check(text: &str) -> Result<(), String> {
     if text.is_empty() {
         return Err("it is empty; write at least one character".into());
@@ -135,44 +110,13 @@ fn levels(text: &str) -> Result<Vec<Level>, String> {
             _ if level.contains('+') => {
                 return Err("+ must stand alone between slashes, as in a/+/b".into());
             }
-            _ if level.contains("${") => Level::Template(pieces(level)?),
+            _ if level.contains("${") => {
+                Level::Template(Template::parse(level, Takes::Attributes)?)
+            }
             _ => Level::Name(level.into()),
         });
     }
     Ok(all)
-}
-
-fn pieces(level: &str) -> Result<Vec<Piece>, String> {
-    let mut pieces = Vec::new();
-    let mut rest = level;
-    while let Some((before, from)) = rest.split_once("${") {
-        let (name, after) = from
-            .split_once('}')
-            .ok_or("a ${ has no } in the same level; close it")?;
-        if !before.is_empty() {
-            pieces.push(Piece::Text(before.into()));
-        }
-        pieces.push(Piece::Value(placeholder(name)?));
-        rest = after;
-    }
-    if !rest.is_empty() {
-        pieces.push(Piece::Text(rest.into()));
-    }
-    Ok(pieces)
-}
-
-fn placeholder(name: &str) -> Result<Placeholder, String> {
-    match (name, name.strip_prefix("attr.")) {
-        ("clientid", _) => Ok(Placeholder::ClientId),
-        ("username", _) => Ok(Placeholder::Username),
-        (_, Some(attribute)) if !attribute.is_empty() => {
-            Ok(Placeholder::Attribute(attribute.into()))
-        }
-        _ => Err(
-            "only ${clientid}, ${username} and ${attr.NAME} are filled in; remove any other ${…}"
-                .into(),
-        ),
-    }
 }
 
 #[cfg(test)]
@@ -191,15 +135,13 @@ mod tests {
             RulePattern::Levels(vec![name("a"), name(""), Level::Any, Level::Rest])
         );
         assert_eq!(
-            parsed("$SYS/${attr.a.b}x${clientid}${username}"),
+            parsed("$SYS/${attr.a-b}x${clientid}${username}"),
             RulePattern::Levels(vec![
                 name("$SYS"),
-                Level::Template(vec![
-                    Piece::Value(Placeholder::Attribute("a.b".into())),
-                    Piece::Text("x".into()),
-                    Piece::Value(Placeholder::ClientId),
-                    Piece::Value(Placeholder::Username),
-                ]),
+                Level::Template(
+                    Template::parse("${attr.a-b}x${clientid}${username}", Takes::Attributes)
+                        .unwrap()
+                ),
             ])
         );
         assert_eq!(
@@ -230,7 +172,8 @@ mod tests {
             ("+${clientid}", "+ must stand alone"),
             ("$share/g/t", "behind $share"),
             ("${client_id}", "only ${clientid}"),
-            ("${attr.}", "only ${clientid}"),
+            ("${attr.}", "cannot name an attribute"),
+            ("${attr.a.b}", "cannot name an attribute"),
             ("${}", "only ${clientid}"),
             ("${clientid", "has no }"),
             ("${attr.a/b}", "has no }"),

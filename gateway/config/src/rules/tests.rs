@@ -121,8 +121,8 @@ fn every_error_says_where_and_what_to_write() {
         ),
         (
             "- permission: allow\n  topic: ${client}/a",
-            "2:10: [0].topic: \"${client}/a\" is no topic filter: only ${clientid}, ${username} and \
-             ${attr.NAME} are filled in; remove any other ${…}",
+            "2:10: [0].topic: \"${client}/a\" is no topic filter: ${client} is not filled in, \
+             only ${clientid}, ${username} and ${attr.NAME} are; write one of them, or remove it",
         ),
         (
             "- permission: allow\n  topic: a\n  clientid:",

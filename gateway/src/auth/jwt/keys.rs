@@ -1,7 +1,7 @@
 //! The keys that tokens are signed with, and the algorithms that each of them may sign with: never more than its kind
 //! does, so that a public key is not taken for a secret.
 
-use std::{fs, path::Path, sync::Arc};
+use std::{path::Path, sync::Arc};
 
 use config::JwtAlgorithm;
 use jsonwebtoken::{
@@ -10,10 +10,13 @@ use jsonwebtoken::{
 };
 use serde_json::Value;
 
-use crate::auth::Error;
+use crate::{
+    auth::Error,
+    files::{self, Limit},
+};
 
 /// A file of keys is no larger.
-const LARGEST: u64 = 1024 * 1024;
+const LARGEST: Limit = Limit::mib(1, "that is no key, name the file that holds it");
 /// A secret for HMAC has at least as many bytes as the shortest hash (RFC 7518, section 3.2).
 const SHORTEST_SECRET: usize = 32;
 /// Keys of a set that are used; issuers have two or three.
@@ -63,7 +66,7 @@ impl Keys {
             return public(path).map(Self::one);
         }
         let path = config.jwks_file.as_deref().unwrap_or(Path::new(""));
-        let set = Self::parse(&read(path)?);
+        let set = Self::parse(&files::read(path, LARGEST)?);
         set.map_err(|problem| content(path, &format!("is no set of keys: {problem}")))
     }
 
@@ -141,7 +144,7 @@ fn key(key: &Value) -> Option<Key> {
 }
 
 fn secret(path: &Path) -> Result<Key, Error> {
-    let mut bytes = read(path)?;
+    let mut bytes = files::read(path, LARGEST)?;
     while bytes.last().is_some_and(|last| b"\r\n".contains(last)) {
         bytes.pop();
     }
@@ -162,7 +165,7 @@ fn secret(path: &Path) -> Result<Key, Error> {
 }
 
 fn public(path: &Path) -> Result<Key, Error> {
-    let bytes = read(path)?;
+    let bytes = files::read(path, LARGEST)?;
     let of = |algorithms, decoding: jsonwebtoken::errors::Result<DecodingKey>| {
         decoding.ok().map(|decoding| Key {
             kid: None,
@@ -189,17 +192,6 @@ fn public(path: &Path) -> Result<Key, Error> {
                            as openssl pkey -pubout does";
             content(path, problem)
         })
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, Error> {
-    let read = |source| Error::Read {
-        path: path.into(),
-        source,
-    };
-    if fs::metadata(path).map_err(read)?.len() > LARGEST {
-        return Err(content(path, "is over 1 MiB; that is no key"));
-    }
-    fs::read(path).map_err(read)
 }
 
 fn content(path: &Path, problem: &str) -> Error {

@@ -15,7 +15,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::keys::Keys;
 use crate::{
     auth::Error,
-    handler::jittered,
+    backoff::jittered,
     services::{Web, WebError},
 };
 

@@ -54,6 +54,10 @@ fn a_bad_line_is_named_and_its_hash_is_not_shown() {
             format!("a:{hash}:tenant"),
             ":1: what follows the hash is not KEY=VALUE",
         ),
+        (
+            format!("a:{hash}\nb:{hash}:tenant=acme,no one=secret"),
+            ":2: the KEY of an attribute has",
+        ),
     ] {
         let path = file(&folder, "users", &text);
         let error = load(&format!("{{file: {{path: {path}}}}}"))
@@ -66,7 +70,7 @@ fn a_bad_line_is_named_and_its_hash_is_not_shown() {
     let error = load(&format!("{{file: {{path: {path}}}}}"))
         .map(drop)
         .unwrap_err();
-    assert!(error.starts_with(&format!("cannot read {path}")), "{error}");
+    assert!(error.starts_with(&format!("{path} is not text")), "{error}");
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Policy;
-use crate::handler::jittered;
+use crate::backoff::jittered;
 
 /// How long a delivery goes on trying, counted from its first trouble.
 #[derive(Default)]

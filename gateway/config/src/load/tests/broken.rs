@@ -232,8 +232,8 @@ const BROKEN: &[(&str, &str)] = &[
     ),
     (
         "listeners:\n  - mountpoint: ${client}/",
-        "2:17: listeners[0].mountpoint: \"${client}/\" cannot be a mountpoint: only ${clientid}, \
-         ${username} and ${attr.NAME} are filled in; remove any other ${…}",
+        "2:17: listeners[0].mountpoint: \"${client}/\" cannot be a mountpoint: ${client} is not \
+         filled in, only ${clientid}, ${username} and ${attr.NAME} are; write one of them, or remove it",
     ),
     (
         "listeners:\n  - transport: quic",
