@@ -201,7 +201,8 @@ pub struct Config {
 
     /// A prefix that is put before every topic of a client, and taken off again towards it.
     /// `${clientid}`, `${username}` and `${attr.NAME}` (an attribute that authentication gave) in it
-    /// stand for the client's own. Empty: topics stay as they are.
+    /// stand for the client's own, one in a level and with a `/` behind it. Empty: topics stay as they
+    /// are.
     pub mountpoint: Mountpoint,
 
     /// Who may be a client: what `Authenticate` checks.

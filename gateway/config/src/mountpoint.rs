@@ -49,9 +49,20 @@ impl FromStr for Mountpoint {
                 "it holds {wrong:?}; write a prefix without +, # and NUL"
             )));
         }
-        Template::parse(text, Takes::Attributes)
-            .map(Self)
-            .map_err(refused)
+        let template = Template::parse(text, Takes::Attributes).map_err(refused)?;
+        // Else what one client chooses, as its name or as its topic, could make up the place of another one.
+        let mut levels = text.rsplit('/').map(|level| level.matches("${").count());
+        if levels.next().is_some_and(|count| count > 0) {
+            return Err(refused(
+                "what is filled in must end with a level; write / after it".to_owned(),
+            ));
+        }
+        if levels.any(|count| count > 1) {
+            return Err(refused(
+                "two values in one level cannot be told apart; write / between them".to_owned(),
+            ));
+        }
+        Ok(Self(template))
     }
 }
 
@@ -69,8 +80,25 @@ mod tests {
     }
 
     #[test]
+    fn places_that_clients_could_make_up_are_refused() {
+        for text in [
+            "dev-${clientid}",
+            "a/${username}-x",
+            "${username}-${clientid}/",
+        ] {
+            let error = text.parse::<Mountpoint>().unwrap_err();
+            assert!(error.contains("write / "), "{error}");
+        }
+        assert!(
+            "a-${username}-b/${clientid}/c"
+                .parse::<Mountpoint>()
+                .is_ok()
+        );
+    }
+
+    #[test]
     fn what_would_not_be_a_topic_is_refused() {
-        for text in ["+/", "a/#", "a\0", "${client_id}/", "${attr.+}"] {
+        for text in ["+/", "a/#", "a\0", "${client_id}/", "${attr.+}/"] {
             assert!(text.parse::<Mountpoint>().is_err(), "{text}");
         }
     }

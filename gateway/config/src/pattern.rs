@@ -77,6 +77,11 @@ impl FromStr for KeyTemplate {
                 "\"{text}\" is one key for all clients; write ${{clientid}} or ${{username}} in it"
             ));
         }
+        if text.starts_with("${") {
+            return Err(format!(
+                "\"{text}\" lets a client name any key; begin with something fixed, such as exproto:"
+            ));
+        }
         Ok(Self(template))
     }
 }
@@ -107,7 +112,14 @@ mod tests {
 
     #[test]
     fn a_key_that_is_the_same_for_all_or_holds_anything_else_is_refused() {
-        for text in ["", "users", "u:${user}", "u:${username", "${}${clientid}"] {
+        for text in [
+            "",
+            "users",
+            "u:${user}",
+            "u:${username",
+            "u:${}${clientid}",
+            "${clientid}",
+        ] {
             assert!(text.parse::<KeyTemplate>().is_err(), "{text}");
         }
     }
