@@ -16,7 +16,10 @@ use tokio::{task::JoinSet, time};
 use tonic::transport::Channel;
 
 use super::{chain::Client, named::Named, stretch::Stretch};
-use crate::{generator::PATIENCE, histogram::Histogram};
+use crate::histogram::Histogram;
+
+/// After so long without an answer a run has failed. Passwords wait for all that are before them.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Nothing counts before so many times as many as are in flight were answered.
 pub(super) const WARM_UP: usize = 2;
