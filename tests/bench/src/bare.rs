@@ -1,8 +1,10 @@
-//! The ceiling: the same sockets, the same two calls per echo, the same number of HTTP/2 connections, in plain tokio
-//! and tonic. No queue, limit, deadline, metadata or timer: what the gateway does beyond this is its own cost.
+//! The ceiling: the same sockets, the same calls per echo and per message published, the same number of HTTP/2
+//! connections, in plain tokio and tonic. No queue, limit, deadline, metadata or timer: what the gateway does beyond this is its own cost.
 
 /// `Send`, and the map by which it finds a socket.
 mod adapter;
+/// `Publish`, and the callbacks that it makes.
+mod fan_out;
 
 use std::{
     cell::RefCell,
@@ -26,8 +28,15 @@ use tokio::{
 };
 use tonic::transport::Channel;
 
-use self::adapter::{Adapter, Writers};
-use crate::grpc;
+use self::{
+    adapter::{Adapter, Writers},
+    fan_out::FanOut,
+};
+use crate::{
+    gateway::Addresses,
+    grpc,
+    process::{self, Process, own},
+};
 
 /// Where the bare program listens, and whom it calls.
 #[derive(Debug, clap::Args)]
@@ -46,6 +55,20 @@ pub(crate) struct Args {
 /// The most that one callback carries.
 const READ: usize = 16 * 1024;
 
+/// Starts one in a process of its own, and waits until it is ready.
+pub(crate) async fn start(device: SocketAddr, addresses: &Addresses) -> Result<Process> {
+    let options = [
+        ("--device", device.to_string()),
+        ("--handler", addresses.handler.to_string()),
+        ("--adapter", addresses.adapter.to_string()),
+    ];
+    let mut process = Process::spawn("ceiling", own("bare", &options)?)?;
+    process
+        .ready(async || process::is_listening(addresses.adapter).await)
+        .await?;
+    Ok(process)
+}
+
 /// Serves until killed.
 pub(crate) async fn run(args: Args) -> Result<()> {
     let devices = TcpListener::bind(args.device)
@@ -60,9 +83,13 @@ pub(crate) async fn run(args: Args) -> Result<()> {
         handlers.push(ConnectionUnaryHandlerClient::new(channel));
     }
     let writers = Writers::default();
-    tokio::spawn(accept(devices, handlers, writers.clone()));
+    let adapter = Adapter {
+        writers: writers.clone(),
+        fan_out: FanOut::new(handlers.clone()),
+    };
+    tokio::spawn(accept(devices, handlers, writers));
     grpc::server()
-        .add_service(ConnectionAdapterServer::new(Adapter(writers)))
+        .add_service(ConnectionAdapterServer::new(adapter))
         .serve_with_incoming(grpc::bind(args.adapter).await?)
         .await?;
     Ok(())

@@ -2,6 +2,8 @@
 
 use std::{
     env,
+    ffi::OsStr,
+    fs,
     net::SocketAddr,
     path::{Path, PathBuf},
     process::Stdio,
@@ -15,7 +17,7 @@ use tokio::{
     process::Command,
 };
 
-use crate::grpc;
+use crate::{grpc, process::Process};
 
 /// Where one gateway listens for all but devices, and where its handler does.
 pub(crate) struct Addresses {
@@ -28,7 +30,7 @@ pub(crate) struct Addresses {
 }
 
 /// The configuration file. JSON is YAML.
-pub(crate) fn config(addresses: &Addresses, listeners: &[Value]) -> String {
+pub(crate) fn config(addresses: &Addresses, listeners: &[Value]) -> Value {
     let Addresses {
         handler,
         adapter,
@@ -45,11 +47,27 @@ pub(crate) fn config(addresses: &Addresses, listeners: &[Value]) -> String {
         "http": { "bind": http },
         "log": { "level": "warn" },
     })
-    .to_string()
+}
+
+/// Starts the executable with this configuration, written into `folder`, and waits until it is ready.
+pub(crate) async fn start(
+    executable: &Path,
+    folder: &Path,
+    config: &Value,
+    http: SocketAddr,
+) -> Result<Process> {
+    let path = folder.join("gateway.yaml");
+    fs::write(&path, config.to_string())
+        .with_context(|| format!("cannot write {}", path.display()))?;
+    let mut command = Command::new(executable);
+    command.args([OsStr::new("run"), OsStr::new("--config"), path.as_os_str()]);
+    let mut process = Process::spawn("gateway", command)?;
+    process.ready(async || is_ready(http).await).await?;
+    Ok(process)
 }
 
 /// Whether `/readyz` answers 200.
-pub(crate) async fn is_ready(http: SocketAddr) -> bool {
+async fn is_ready(http: SocketAddr) -> bool {
     answers(http, b"HTTP/1.1 200").await
 }
 

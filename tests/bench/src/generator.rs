@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// How many connections are opened, or echo once, at the same time: as many as the shortest of usual backlogs holds.
-const AT_ONCE: usize = 128;
+pub(crate) const AT_ONCE: usize = 128;
 /// After this long without an echo a run has failed.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 

@@ -10,6 +10,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
+use bytes::Bytes;
 use proto::exproto::{
     EmptySuccess, ReceivedBytesRequest, ReceivedMessagesRequest, ResultCode, SendBytesRequest,
     SocketClosedRequest, SocketCreatedRequest, TimerTimeoutRequest,
@@ -19,20 +20,41 @@ use proto::exproto::{
 use tokio::net::TcpListener;
 use tonic::{Request, Response, Status, transport::Channel};
 
-use crate::{counts::Counts, grpc};
+use crate::{
+    counts::Counts,
+    grpc,
+    process::{self, Process, own},
+};
+
+/// A device that sends this byte alone gets the connection's name and a line end. No device that echoes sends it.
+pub(crate) const WHO: u8 = 255;
 
 /// Where the handler listens, and whom it calls.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Serves the callbacks here.
     #[arg(long)]
-    listen: SocketAddr,
+    pub(crate) listen: SocketAddr,
     /// Calls the adapter here.
     #[arg(long)]
-    adapter: SocketAddr,
+    pub(crate) adapter: SocketAddr,
     /// Tells here how many connections were created and closed: a line of two numbers to whoever connects.
     #[arg(long)]
-    counts: SocketAddr,
+    pub(crate) counts: SocketAddr,
+}
+
+/// Starts one in a process of its own, and waits until it is ready.
+pub(crate) async fn start(args: &Args) -> Result<Process> {
+    let options = [
+        ("--listen", args.listen.to_string()),
+        ("--adapter", args.adapter.to_string()),
+        ("--counts", args.counts.to_string()),
+    ];
+    let mut process = Process::spawn("handler", own("handler", &options)?)?;
+    process
+        .ready(async || process::is_listening(args.listen).await)
+        .await?;
+    Ok(process)
 }
 
 /// Serves until killed.
@@ -73,7 +95,10 @@ impl ConnectionUnaryHandler for Handler {
         &self,
         request: Request<ReceivedBytesRequest>,
     ) -> Result<Response<EmptySuccess>, Status> {
-        let ReceivedBytesRequest { conn, bytes } = request.into_inner();
+        let ReceivedBytesRequest { conn, mut bytes } = request.into_inner();
+        if bytes[..] == [WHO] {
+            bytes = Bytes::from(format!("{conn}\n"));
+        }
         let turn = self.next.fetch_add(1, Ordering::Relaxed) % self.adapters.len();
         let mut adapter = self.adapters[turn].clone();
         let answer = adapter.send(SendBytesRequest { conn, bytes }).await?;

@@ -17,6 +17,10 @@ mod handshakes;
 mod access;
 /// Decisions about who may publish.
 mod acl;
+/// Authenticates per second, and what others feel of them.
+mod authenticate;
+/// From Publish to `OnReceivedMessages`.
+mod pubsub;
 
 /// Rounds of echoes, and their medians.
 mod rounds;
@@ -85,6 +89,10 @@ enum Command {
     Access(access::Args),
     /// Decides whether clients may publish, with few rules and with many: time per decision.
     Acl(acl::Args),
+    /// Authenticates clients by each chain: how many a second, and the latency of other connections meanwhile.
+    Authenticate(authenticate::Args),
+    /// Publishes to 1, 100 and 10,000 subscribers: latency, deliveries per second.
+    Pubsub(pubsub::Args),
     /// The ceiling; started by the others.
     #[command(hide = true)]
     Bare(bare::Args),
@@ -97,6 +105,9 @@ enum Command {
     /// Its ceiling; started by the others.
     #[command(hide = true)]
     ReflectBare(reflect::BareArgs),
+    /// The service that says who may be a client; started by the others.
+    #[command(hide = true)]
+    AuthenticationService(authenticate::service::Args),
 }
 
 #[tokio::main]
@@ -119,10 +130,13 @@ async fn run(command: Command) -> Result<()> {
         Command::Dtls(args) => measure(handshakes::run(args)).await,
         Command::Access(args) => measure(access::run(args)).await,
         Command::Acl(args) => measure(acl::run(args)).await,
+        Command::Authenticate(args) => Box::pin(measure(authenticate::run(args))).await,
+        Command::Pubsub(args) => Box::pin(measure(pubsub::run(args))).await,
         Command::Bare(args) => bare::run(args).await,
         Command::Handler(args) => handler::run(args).await,
         Command::Reflect(args) => reflect::run_gateway(args).await,
         Command::ReflectBare(args) => reflect::run_bare(args).await,
+        Command::AuthenticationService(args) => authenticate::service::run(args).await,
     }
 }
 
@@ -169,5 +183,25 @@ mod tests {
             );
         }
         assert!(Cli::try_parse_from(["exproto-bench", "echo", "--warmup=0.5"]).is_ok());
+    }
+
+    #[test]
+    fn chains_are_chosen_by_name() {
+        for (right, chains) in [
+            (true, "file,jwt-es256"),
+            (true, "http-cached"),
+            (false, "ldap"),
+        ] {
+            let arguments = ["exproto-bench", "authenticate", "--chains", chains];
+            assert_eq!(Cli::try_parse_from(arguments).is_ok(), right, "{chains}");
+        }
+    }
+
+    #[test]
+    fn a_payload_has_room_for_the_time() {
+        for (right, payload) in [(true, "--payload=8"), (false, "--payload=7")] {
+            let arguments = ["exproto-bench", "pubsub", payload];
+            assert_eq!(Cli::try_parse_from(arguments).is_ok(), right, "{payload}");
+        }
     }
 }

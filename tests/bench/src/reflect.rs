@@ -127,7 +127,7 @@ impl Reflector {
                 http: ready,
             };
             let path = folder.join("gateway.json");
-            fs::write(&path, gateway::config(&addresses, &listeners))
+            fs::write(&path, gateway::config(&addresses, &listeners).to_string())
                 .with_context(|| format!("cannot write {}", path.display()))?;
             own("reflect", &[("--config", path)])
         })

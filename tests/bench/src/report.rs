@@ -1,8 +1,13 @@
 //! Medians of rounds, and the two forms in which figures are printed: one JSON object, or a table for people.
 
+/// Several things of one kind.
+mod grid;
+
 use std::fmt::Write as _;
 
 use serde_json::{Map, Value};
+
+pub(crate) use self::grid::{Column, Grid};
 
 /// The gateway's figures beside the ceiling's, or one thing's beside another's.
 pub(crate) struct Report {
@@ -15,9 +20,9 @@ pub(crate) struct Report {
 
 struct Row {
     /// In the table.
-    title: &'static str,
+    title: String,
     /// In JSON, by column.
-    keys: [&'static str; 2],
+    keys: [String; 2],
     /// By column. None: it was not measured.
     figures: [Option<f64>; 2],
 }
@@ -32,13 +37,9 @@ impl Row {
 
 impl Report {
     /// Figures of a run with these settings.
-    pub(crate) fn new(settings: &[(&str, Value)]) -> Self {
-        let settings = settings
-            .iter()
-            .map(|(key, value)| ((*key).to_owned(), value.clone()))
-            .collect();
+    pub(crate) fn new(asked: &[(&str, Value)]) -> Self {
         Self {
-            settings,
+            settings: settings(asked),
             columns: ["gateway", "ceiling"],
             rows: Vec::new(),
         }
@@ -57,12 +58,17 @@ impl Report {
         keys: [&'static str; 2],
         figures: [Option<f64>; 2],
     ) -> Self {
+        self.add(title, keys.map(str::to_owned), figures);
+        self
+    }
+
+    /// The same, where the names are not known beforehand.
+    pub(crate) fn add(&mut self, title: &str, keys: [String; 2], figures: [Option<f64>; 2]) {
         self.rows.push(Row {
-            title,
+            title: title.to_owned(),
             keys,
             figures,
         });
-        self
     }
 
     /// Puts it on stdout: nothing else does.
@@ -74,8 +80,8 @@ impl Report {
     fn json(&self, ratio: &str) -> String {
         let mut object = Map::new();
         for row in &self.rows {
-            for (key, figure) in row.keys.into_iter().zip(row.figures) {
-                object.insert(key.to_owned(), number(figure, 1));
+            for (key, figure) in row.keys.iter().zip(row.figures) {
+                object.insert(key.clone(), number(figure, 1));
             }
         }
         let first = self.rows.first().and_then(Row::ratio);
@@ -94,12 +100,23 @@ impl Report {
             // Writing to a string cannot fail.
             let _ = writeln!(text, "{:28}{left:>14}{right:>14}{ratio:>8}", row.title);
         }
-        let settings = self.settings.iter();
-        let settings: Vec<_> = settings
-            .map(|(key, value)| format!("{key} {value}"))
-            .collect();
-        text + &settings.join(", ")
+        text + &list(&self.settings)
     }
+}
+
+fn settings(asked: &[(&str, Value)]) -> Map<String, Value> {
+    let asked = asked.iter();
+    asked
+        .map(|(key, value)| ((*key).to_owned(), value.clone()))
+        .collect()
+}
+
+fn list(settings: &Map<String, Value>) -> String {
+    let settings = settings.iter();
+    let settings: Vec<_> = settings
+        .map(|(key, value)| format!("{key} {value}"))
+        .collect();
+    settings.join(", ")
 }
 
 /// The middle one, or the mean of the middle two; none of none.

@@ -1,16 +1,18 @@
 //! What is measured, running: the gateway or the bare program, and a handler that belongs to it alone.
 
-use std::{ffi::OsStr, fs, path::PathBuf, time::Duration};
+use std::{path::PathBuf, time::Duration};
 
 use anyhow::{Context as _, Error, Result};
 use tempfile::TempDir;
-use tokio::{process::Command, time};
+use tokio::time;
 
 use crate::{
+    bare,
     credentials::Credentials,
     gateway,
     generator::Target,
-    process::{self, Process, own},
+    handler,
+    process::{self, Process},
     transport::Transport,
 };
 
@@ -75,6 +77,11 @@ impl Subject {
     ) -> Result<Self> {
         let name = program.name();
         let [handler, adapter, http, counts, devices @ ..] = process::free_addresses::<9>()?;
+        let addresses = gateway::Addresses {
+            handler,
+            adapter,
+            http,
+        };
         let folder = tempfile::tempdir().context("cannot create a temporary folder")?;
         let credentials = Credentials::create(folder.path())?;
         let targets = transports.iter().zip(devices);
@@ -86,55 +93,39 @@ impl Subject {
         });
         let targets: Vec<Target> = targets.collect();
 
-        let options = [
-            ("--listen", handler.to_string()),
-            ("--adapter", adapter.to_string()),
-            ("--counts", counts.to_string()),
-        ];
-        let mut handler_process = Process::spawn("handler", own("handler", &options)?)?;
-        handler_process
-            .ready(async || process::is_listening(handler).await)
-            .await?;
-
-        let mut server;
-        match program {
+        let handler_process = handler::start(&handler::Args {
+            listen: addresses.handler,
+            adapter: addresses.adapter,
+            counts,
+        })
+        .await?;
+        let server = match program {
             Program::Gateway(executable) => {
-                let path = folder.path().join("gateway.yaml");
-                let addresses = gateway::Addresses {
-                    handler,
-                    adapter,
-                    http,
-                };
-                let listeners: Vec<_> = targets
+                let listeners = targets
                     .iter()
-                    .map(|to| to.transport.listener(to.device, &credentials, idle))
-                    .collect();
-                fs::write(&path, gateway::config(&addresses, &listeners))
-                    .with_context(|| format!("cannot write {}", path.display()))?;
-                let mut command = Command::new(executable);
-                command.args([OsStr::new("run"), OsStr::new("--config"), path.as_os_str()]);
-                server = Process::spawn(name, command)?;
-                server.ready(async || gateway::is_ready(http).await).await?;
+                    .map(|to| to.transport.listener(to.device, &credentials, idle));
+                let config = gateway::config(&addresses, &listeners.collect::<Vec<_>>());
+                gateway::start(executable, folder.path(), &config, addresses.http).await?
             }
-            Program::Bare => {
-                let options = [
-                    ("--device", devices[0].to_string()),
-                    ("--handler", handler.to_string()),
-                    ("--adapter", adapter.to_string()),
-                ];
-                server = Process::spawn(name, own("bare", &options)?)?;
-                server
-                    .ready(async || process::is_listening(adapter).await)
-                    .await?;
-            }
-        }
-        Ok(Self {
+            Program::Bare => bare::start(devices[0], &addresses).await?,
+        };
+        Ok(Self::new(name, targets, [server, handler_process], folder))
+    }
+
+    /// Of processes that are ready.
+    pub(crate) fn new(
+        name: &'static str,
+        targets: Vec<Target>,
+        [server, handler]: [Process; 2],
+        folder: TempDir,
+    ) -> Self {
+        Self {
             name,
             targets,
             server,
-            handler: handler_process,
+            handler,
             _folder: folder,
-        })
+        }
     }
 
     /// Where devices connect, in the order of the transports.

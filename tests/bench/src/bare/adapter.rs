@@ -1,4 +1,5 @@
-//! The adapter service with the one method that the ceiling needs: `Send` writes to the socket, there and then.
+//! The adapter service with the methods that the ceiling needs: `Send` writes to the socket, there and then, and
+//! `Publish` calls the handler.
 
 use std::{
     collections::HashMap,
@@ -14,8 +15,13 @@ use proto::exproto::{
 use tokio::net::tcp::OwnedWriteHalf;
 use tonic::{Request, Response, Status};
 
+use super::fan_out::FanOut;
+
 /// The adapter service of the bare program.
-pub(super) struct Adapter(pub(super) Writers);
+pub(super) struct Adapter {
+    pub(super) writers: Writers,
+    pub(super) fan_out: FanOut,
+}
 
 type Answer = Result<Response<CodeResponse>, Status>;
 
@@ -23,7 +29,7 @@ type Answer = Result<Response<CodeResponse>, Status>;
 impl ConnectionAdapter for Adapter {
     async fn send(&self, request: Request<SendBytesRequest>) -> Answer {
         let SendBytesRequest { conn, bytes } = request.into_inner();
-        let writer = self.0.find(&conn);
+        let writer = self.writers.find(&conn);
         let writer = writer.ok_or_else(|| Status::not_found(conn))?;
         write_all(&writer, &bytes).await?;
         Ok(Response::new(CodeResponse::default()))
@@ -41,8 +47,9 @@ impl ConnectionAdapter for Adapter {
         unused()
     }
 
-    async fn publish(&self, _: Request<PublishRequest>) -> Answer {
-        unused()
+    async fn publish(&self, request: Request<PublishRequest>) -> Answer {
+        self.fan_out.publish(request.get_ref())?;
+        Ok(Response::new(CodeResponse::default()))
     }
 
     async fn subscribe(&self, _: Request<SubscribeRequest>) -> Answer {
@@ -95,5 +102,7 @@ async fn write_all(writer: &OwnedWriteHalf, mut bytes: &[u8]) -> io::Result<()> 
 }
 
 fn unused() -> Answer {
-    Err(Status::unimplemented("the ceiling only sends"))
+    Err(Status::unimplemented(
+        "the ceiling only sends and publishes",
+    ))
 }
