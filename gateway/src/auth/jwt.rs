@@ -4,6 +4,8 @@
 mod keys;
 /// Keys that are served, and so change.
 mod served;
+/// How signatures are checked.
+mod signatures;
 
 use std::{
     path::PathBuf,
@@ -43,6 +45,7 @@ impl Jwt {
     /// Reads the files that it needs. `before`: the same authenticator as it was, whose served keys are good until new
     /// ones have come.
     pub(super) fn load(config: &config::Jwt, before: Option<&Self>) -> Result<Self, Error> {
+        signatures::use_ring();
         let source = match &config.jwks_url {
             Some(url) => {
                 let before = before.and_then(|before| match &before.source {
