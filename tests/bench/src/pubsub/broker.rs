@@ -8,7 +8,9 @@ use std::{
 
 use anyhow::{Result, ensure};
 use bytes::Bytes;
-use exproto_gateway::broker::{Broker, Publication, Qos, Queue, Settings, queue::Limits};
+use exproto_gateway::broker::{
+    Broker, Publication, Qos, Queue, RetainedLimits, Settings, queue::Limits,
+};
 
 use super::load::topic;
 
@@ -33,6 +35,11 @@ async fn through_the_broker(subscribers: u32, payload: &Bytes) -> Result<f64> {
         node: "bench".into(),
         max_payload: 1 << 20,
         max_levels: 16,
+        retained: RetainedLimits {
+            messages: 1,
+            bytes: 1,
+            age: None,
+        },
     });
     let text = topic(subscribers);
     let (topic, filter) = (broker.topic(&text)?, broker.filter(&text)?);
@@ -48,11 +55,12 @@ async fn through_the_broker(subscribers: u32, payload: &Bytes) -> Result<f64> {
             qos: Qos::AtLeastOnce,
             from: from.clone(),
             payload: payload.clone(),
+            retain: false,
         };
         broker.publish(publication).await?;
         for queue in &queues {
-            let messages = queue.take(AT_A_TIME, LIMITS.bytes);
-            ensure!(messages.len() == 1, "a queue without its message");
+            let batch = queue.take(AT_A_TIME, LIMITS.bytes);
+            ensure!(batch.messages.len() == 1, "a queue without its message");
             taken += 1;
         }
     }
