@@ -6,6 +6,8 @@
 
 /// What may be asked of a connection, and of whom.
 mod handle;
+/// Why a call was refused.
+mod call_error;
 /// Who the connection is, and so what may be asked of it.
 mod phase;
 /// What all connections of a listener share.
@@ -43,22 +45,23 @@ use std::{
 
 use tokio::sync::oneshot;
 
+pub use self::{
+    call_error::CallError,
+    claim::{Begun, Claim},
+    close::{Blame, CloseReason, SocketFailure},
+    delivery::Policy,
+    description::{Description, Moment, Origin},
+    handle::Handle,
+    phase::{Attempt, Begin, Client},
+    settings::{InProcess, Settings, Tuning},
+    timers::Patience,
+};
 use self::{
     callbacks::Callbacks,
     handle::{Command, Shared},
     inbound::{Inbound, Read},
     outbox::Outbox,
     timers::{Due, Timers, Waits},
-};
-pub use self::{
-    claim::{Begun, Claim},
-    close::{Blame, CloseReason, SocketFailure},
-    delivery::Policy,
-    description::{Description, Moment, Origin},
-    handle::{CallError, Handle},
-    phase::{Attempt, Begin, Client},
-    settings::{InProcess, Settings, Tuning},
-    timers::Patience,
 };
 use crate::{
     admission::{Direction, Flow},

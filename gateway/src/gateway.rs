@@ -8,7 +8,9 @@ mod reload;
 mod headers;
 /// What a reload may change of open connections.
 mod tuning;
-/// The ports that are not for devices.
+/// The ports that are not for devices, taken.
+mod ports;
+/// The servers on these ports.
 mod servers;
 
 use std::{
@@ -26,6 +28,7 @@ use tokio_util::{
 pub use self::reload::{Reloaded, Reloader};
 use self::{
     listeners::{Listeners, Shared},
+    ports::Ports,
     servers::{Servers, serve_adapter, serve_http, serve_management},
 };
 use crate::{
@@ -39,7 +42,7 @@ use crate::{
     connection::{InProcess, Policy},
     handler::{self, Handlers},
     http::Health,
-    listen::{self, Connections, Security, tcp},
+    listen::{self, Connections, Security},
     management::{Management, Subjects},
     metrics::Metrics,
     registry::Registry,
@@ -50,8 +53,6 @@ use crate::{
 
 /// How long the servers of handlers and health may take to end.
 const LAST_ANSWERS: Duration = Duration::from_secs(1);
-/// Connections to the adapter and to the HTTP port that the kernel holds until they are accepted.
-const BACKLOG: u32 = 4096;
 
 /// Why a gateway did not start, or does not take a new configuration.
 #[derive(Debug, thiserror::Error)]
@@ -178,21 +179,11 @@ impl Gateway {
             pod.as_str(),
             config.cluster.key_file.as_deref(),
         )?);
-        let (adapter_socket, adapter_address) = bind("adapter.bind", config.adapter.bind)?;
-        let (http_socket, http_address) = bind("http.bind", config.http.bind)?;
-        let management = config.management.is_on();
-        let management_socket = management
-            .then(|| bind("management.bind", config.management.bind))
-            .transpose()?;
+        let ports = Ports::take(&config)?;
         let metrics = Metrics::new();
         let registry = Registry::default();
         let handlers = start_handlers(&config, &registry);
-        let broker = Broker::memory(broker::Settings {
-            node: pod.as_str().into(),
-            max_payload: config.broker.max_payload.bytes(),
-            max_levels: config.broker.max_topic_levels as usize,
-            retained: retained(&config.broker.retained),
-        });
+        let broker = start_broker(&config.broker, pod.as_str());
         metrics.observe_handlers(&handlers);
         metrics.observe_broker(&broker);
         let bans = Bans::new(&config.bans);
@@ -208,7 +199,7 @@ impl Gateway {
             },
             pod: Level::new(&config.limits),
             bans: bans.clone(),
-            adapter: adapter_address,
+            adapter: ports.adapter.1,
             in_process,
         }));
         let watch = Watch::new(files(&config), watch::POLL);
@@ -239,15 +230,10 @@ impl Gateway {
             metrics: metrics.clone(),
         };
         Ok(Self {
-            addresses: Addresses {
-                listeners: listeners.addresses(),
-                adapter: adapter_address,
-                http: http_address,
-                management: management_socket.as_ref().map(|(_, address)| *address),
-            },
-            adapter: (adapter_socket, adapter),
-            http: (http_socket, Health::new(handlers, metrics)),
-            management: management_socket.map(|(socket, _)| (socket, management)),
+            addresses: ports.addresses(listeners.addresses()),
+            adapter: (ports.adapter.0, adapter),
+            http: (ports.http.0, Health::new(handlers, metrics)),
+            management: ports.management.map(|(socket, _)| (socket, management)),
             reloader: Reloader::new(
                 config,
                 listeners.clone(),
@@ -338,13 +324,12 @@ fn files(config: &Config) -> Vec<PathBuf> {
     files
 }
 
-fn bind(what: &str, bind: Bind) -> Result<(TcpListener, SocketAddr), Error> {
-    let socket = tcp::bind(bind, BACKLOG);
-    let bound = socket.and_then(|socket| socket.local_addr().map(|address| (socket, address)));
-    bound.map_err(|source| Error::Bind {
-        what: what.to_owned(),
-        bind,
-        source,
+fn start_broker(config: &config::Broker, pod: &str) -> Broker {
+    Broker::memory(broker::Settings {
+        node: pod.into(),
+        max_payload: config.max_payload.bytes(),
+        max_levels: config.max_topic_levels as usize,
+        retained: retained(&config.retained),
     })
 }
 

@@ -21,6 +21,10 @@ use parking_lot::Mutex;
 use prometheus::{Encoder as _, Registry, TextEncoder};
 use proto::exproto::ResultCode;
 
+/// What is shown of the pod's connections and calls.
+mod pod;
+/// What is shown of the broker.
+mod broker;
 /// What is shown of authentication.
 mod authentication;
 /// What is counted for a listener.
@@ -36,7 +40,6 @@ pub use self::{
     listener::{Dropped, ListenerMetrics, Open},
 };
 use crate::{
-    broker::Broker,
     connection::CloseReason,
     handler::{Failure, Handlers, Method},
 };
@@ -232,85 +235,6 @@ impl Metrics {
         self.provider.meter("exproto")
     }
 
-    fn observe_pod(self: &Arc<Self>) {
-        self.counter(
-            "exproto_connections_closed",
-            "Connections that ended, by reason.",
-            |counted, show| {
-                for (reason, count) in CloseReason::ALL.iter().zip(&counted.closed) {
-                    show(count, &[KeyValue::new("reason", reason.as_str())]);
-                }
-            },
-        );
-        self.counter(
-            "exproto_closes_untold",
-            "Connections whose OnSocketClosed no handler answered, by what went wrong.",
-            |counted, show| {
-                for (reason, count) in CloseReason::ALL.iter().zip(&counted.untold) {
-                    if count.load(Relaxed) > 0 {
-                        show(count, &[KeyValue::new("reason", reason.as_str())]);
-                    }
-                }
-            },
-        );
-        self.counter(
-            "exproto_callbacks",
-            "Attempts to call the handler, by method and outcome.",
-            |counted, show| {
-                for (method, counts) in Method::ALL.iter().zip(&counted.callbacks) {
-                    let method = KeyValue::new("method", method.as_str());
-                    for (outcome, count) in Outcome::ALL.iter().zip(counts) {
-                        let outcome = KeyValue::new("outcome", outcome.as_str());
-                        show(count, &[method.clone(), outcome]);
-                    }
-                }
-            },
-        );
-        self.counter(
-            "exproto_adapter_calls",
-            "Adapter calls answered, by method and result code.",
-            |counted, show| {
-                for (method, counts) in ADAPTER_METHODS.iter().zip(&counted.adapter_calls) {
-                    let method = KeyValue::new("method", *method);
-                    for (code, count) in CODES.iter().zip(counts) {
-                        let code = KeyValue::new("code", code.as_str_name());
-                        show(count, &[method.clone(), code]);
-                    }
-                }
-            },
-        );
-        let counted = Arc::downgrade(self);
-        let reloads = Arc::downgrade(self);
-        let _ = self
-            .meter()
-            .u64_observable_counter("exproto_reloads")
-            .with_description("Files that were read again: taken, or refused because of an error.")
-            .with_callback(move |counter| {
-                let Some(counted) = reloads.upgrade() else {
-                    return;
-                };
-                for ((what, taken), count) in &*counted.reloads.lock() {
-                    let outcome = if *taken { "taken" } else { "refused" };
-                    let labels = [
-                        KeyValue::new("what", *what),
-                        KeyValue::new("outcome", outcome),
-                    ];
-                    counter.observe(*count, &labels);
-                }
-            })
-            .build();
-        let _ = self
-            .meter()
-            .i64_observable_gauge("exproto_callbacks_parked")
-            .with_description("Callbacks that wait because no handler endpoint is ready.")
-            .with_callback(move |gauge| {
-                if let Some(counted) = counted.upgrade() {
-                    gauge.observe(counted.parked.load(Relaxed), &[]);
-                }
-            })
-            .build();
-    }
-
     /// A counter whose series `read` shows, one by one.
     fn counter(self: &Arc<Self>, name: &'static str, what: &'static str, read: Read) {
         let counted = Arc::downgrade(self);
@@ -339,78 +263,6 @@ impl Metrics {
                 let (ready, total) = handlers.ready();
                 gauge.observe(ready as u64, &[KeyValue::new("state", "ready")]);
                 gauge.observe(total as u64, &[KeyValue::new("state", "total")]);
-            })
-            .build();
-    }
-
-    /// Shows what the broker counted.
-    pub fn observe_broker(&self, broker: &Broker) {
-        let meter = self.meter();
-        let counted = broker.clone();
-        let _ = meter
-            .u64_observable_counter("exproto_messages")
-            .with_description("Messages: published, delivered to a queue, without subscriber, dropped (QoS 0, queue full), discarded (still queued when the connection or its session ended), offline (QoS 0, session without connection), session_full (QoS 1 and 2, the oldest of a full session), unrepeated (QoS 0, left out of a repetition), redelivered (sent again).")
-            .with_callback(move |counter| {
-                let stats = counted.stats();
-                for (event, count) in [
-                    ("published", &stats.published),
-                    ("delivered", &stats.delivered),
-                    ("unrouted", &stats.unrouted),
-                    ("dropped", &stats.dropped_qos0),
-                    ("discarded", &stats.discarded),
-                    ("offline", &stats.offline_qos0),
-                    ("session_full", &stats.session_full),
-                    ("unrepeated", &stats.unrepeated),
-                    ("redelivered", &stats.redelivered),
-                ] {
-                    counter.observe(count.load(Relaxed), &[KeyValue::new("event", event)]);
-                }
-            })
-            .build();
-        let counted = broker.clone();
-        let _ = meter
-            .u64_observable_gauge("exproto_subscriptions")
-            .with_description("Subscriptions of this pod's clients.")
-            .with_callback(move |gauge| {
-                gauge.observe(counted.stats().subscriptions.load(Relaxed), &[]);
-            })
-            .build();
-        self.observe_kept(broker);
-    }
-
-    /// What the broker keeps for clients that are not there.
-    fn observe_kept(&self, broker: &Broker) {
-        let meter = self.meter();
-        let counted = broker.clone();
-        let _ = meter
-            .u64_observable_gauge("exproto_sessions")
-            .with_description("Persistent sessions whose client is not connected.")
-            .with_callback(move |gauge| {
-                gauge.observe(counted.stats().sessions.load(Relaxed), &[]);
-            })
-            .build();
-        let counted = broker.clone();
-        let _ = meter
-            .u64_observable_counter("exproto_sessions_ended")
-            .with_description("Persistent sessions that ended without a connection: expired, evicted (for others, at a limit), discarded (by their client or an operator).")
-            .with_callback(move |counter| {
-                let stats = counted.stats();
-                for (reason, count) in [
-                    ("expired", &stats.sessions_expired),
-                    ("evicted", &stats.sessions_evicted),
-                    ("discarded", &stats.sessions_discarded),
-                ] {
-                    counter.observe(count.load(Relaxed), &[KeyValue::new("reason", reason)]);
-                }
-            })
-            .build();
-        let counted = broker.clone();
-        let _ = meter
-            .u64_observable_gauge("exproto_retained")
-            .with_description("Retained messages.")
-            .with_callback(move |gauge| {
-                counted.forget_old();
-                gauge.observe(counted.stats().retained.load(Relaxed), &[]);
             })
             .build();
     }

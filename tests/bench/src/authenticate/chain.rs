@@ -124,7 +124,7 @@ impl Accounts {
             }
             Chain::Http => json!([{ "http": { "url": url } }]),
             Chain::HttpCached => json!([{
-                "http": { "url": url, "cache_ttl": "24h", "cache_entries": self.count }
+                "http": { "url": url, "cache": { "ttl": "24h", "max_entries": self.count } }
             }]),
         }
     }

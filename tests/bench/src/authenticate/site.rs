@@ -112,6 +112,7 @@ impl Site {
 /// Nobody is refused for coming too often.
 fn config(addresses: &Addresses, listeners: &[Value], most_waiting: usize) -> Value {
     let mut config = gateway::config(addresses, listeners);
-    config["authentication"] = json!({ "failure_rate": "off", "max_waiting": most_waiting });
+    config["authentication"] =
+        json!({ "failure_rate": "off", "max_waiting_passwords": most_waiting });
     config
 }
