@@ -401,10 +401,11 @@ impl Connection {
         let Begun { session, present } = begun?;
         let Session {
             queue,
-            subscriptions,
+            mut subscriptions,
         } = session;
-        queue.attach(self.shared.settings.tuning().queue);
-        self.callbacks.resume(queue);
+        if self.callbacks.resume(queue) {
+            subscriptions.arrived(&self.shared.settings.broker);
+        }
         self.subscriptions = subscriptions;
         self.shared.has_session.store(true, Ordering::Relaxed);
         Some(present)

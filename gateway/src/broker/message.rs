@@ -92,6 +92,7 @@ impl Stamp {
             retain: _,
         } = publication;
         let node = Arc::clone(&self.node);
+        let payload = alone(payload);
         Message {
             node,
             id,
@@ -108,6 +109,19 @@ impl Stamp {
         id.push_str(&self.prefix);
         id.extend(hex(self.count.fetch_add(1, Relaxed)));
         id.into_boxed_str()
+    }
+}
+
+/// Payloads of fewer bytes are copied once.
+const SMALL: usize = 64 * 1024;
+
+/// The payload in memory of its own. It comes as a part of a buffer in which other messages may have come too; to wait
+/// with that would hold many times the bytes that are counted.
+fn alone(payload: Bytes) -> Bytes {
+    if payload.len() < SMALL {
+        Bytes::copy_from_slice(&payload)
+    } else {
+        payload
     }
 }
 

@@ -79,6 +79,8 @@ struct State {
     seeks: Option<Box<Seeks>>,
     /// Where the queue is a session's.
     hold: Option<Box<Hold>>,
+    /// The connection takes nothing more, although it is still there.
+    leaving: bool,
 }
 
 /// What became of a message that was put in.
@@ -86,12 +88,25 @@ struct State {
 struct Put {
     /// It is in.
     taken: bool,
+    /// There is no connection that takes it, now or soon.
+    away: bool,
     /// The consumer has to look.
     wakes: bool,
     overflowed: bool,
     dropped_qos0: u64,
     offline_qos0: u64,
     session_full: u64,
+}
+
+/// What became of a message that was offered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Offered {
+    /// It is in.
+    Taken,
+    /// It is not in: there is no room.
+    NoRoom,
+    /// It is not in: nobody takes it from here for now.
+    Away,
 }
 
 impl Queue {
@@ -119,6 +134,7 @@ impl Queue {
                 backlog: Backlog::default(),
                 seeks: None,
                 hold,
+                leaving: false,
             }),
             shut: AtomicBool::new(false),
             consumer: AtomicWaker::new(),
@@ -127,19 +143,23 @@ impl Queue {
 
     /// Puts a message at the end, by the rule above. Never waits. False when this message is not in the queue.
     pub fn push(&self, message: Arc<Message>) -> bool {
-        self.put(message, true)
+        self.put(message, true).taken
     }
 
     /// Like [`Self::push`], but a queue without room or without a connection stays as it is: there is somebody
     /// else to ask.
-    pub(super) fn offer(&self, message: Arc<Message>) -> bool {
-        self.put(message, false)
+    pub(super) fn offer(&self, message: Arc<Message>) -> Offered {
+        match self.put(message, false) {
+            Put { taken: true, .. } => Offered::Taken,
+            Put { away: true, .. } => Offered::Away,
+            _ => Offered::NoRoom,
+        }
     }
 
-    fn put(&self, message: Arc<Message>, must: bool) -> bool {
+    fn put(&self, message: Arc<Message>, must: bool) -> Put {
         let mut state = self.state.lock();
         if self.shut.load(Relaxed) {
-            return false;
+            return Put::away();
         }
         let put = state.put(message, must);
         if put.overflowed && state.hold.is_none() {
@@ -158,7 +178,7 @@ impl Queue {
         ] {
             count(counter, more);
         }
-        put.taken
+        put
     }
 
     /// Ready when there is something to take, or once and for all when the queue has overflowed; else the
@@ -232,13 +252,6 @@ impl Queue {
         !self.shut.load(Relaxed)
     }
 
-    /// Whether a connection takes what it takes.
-    pub(super) fn is_online(&self) -> bool {
-        let state = self.state.lock();
-        let leaving = state.hold.as_ref().is_some_and(|hold| hold.is_leaving());
-        self.is_open() && !leaving && !state.backlog.overflowed
-    }
-
     /// Whether it is a session's, and outlives its connection.
     #[must_use]
     pub fn is_of_session(&self) -> bool {
@@ -267,23 +280,22 @@ impl Queue {
 
 /// With a session: from one connection to the next.
 impl Queue {
-    /// A connection takes messages from now on, with these limits: first those that nobody confirmed. What an older
-    /// connection has of them still it can confirm no more.
+    /// A connection takes messages from now on: first those that nobody confirmed. What an older connection has of them
+    /// still it can confirm no more. The limits are for what comes now: what waits already has its place besides.
     pub fn attach(&self, limits: Limits) {
         let mut state = self.state.lock();
         state.limits = limits.at_least_one();
-        state.backlog.overflowed = false;
-        if let Some(hold) = &mut state.hold {
-            hold.attach();
+        state.leaving = false;
+        let State { backlog, hold, .. } = &mut *state;
+        backlog.overflowed = false;
+        if let Some(hold) = hold {
+            hold.attach(backlog);
         }
     }
 
     /// The connection will take no more: what others of a group can get is for them.
     pub fn leave(&self) {
-        let mut state = self.state.lock();
-        if let Some(hold) = &mut state.hold {
-            hold.leave();
-        }
+        self.state.lock().leaving = true;
     }
 
     /// No connection takes messages any more. Those of `QoS` 0 are dropped; what it has not confirmed it may confirm
@@ -311,8 +323,20 @@ impl Queue {
     }
 }
 
+impl Put {
+    fn away() -> Self {
+        Self {
+            away: true,
+            ..Self::default()
+        }
+    }
+}
+
 impl State {
     fn put(&mut self, message: Arc<Message>, must: bool) -> Put {
+        if self.leaving && !must {
+            return Put::away();
+        }
         if let Some(hold) = &mut self.hold {
             return hold.put(&mut self.backlog, self.limits, message, must);
         }

@@ -81,6 +81,15 @@ impl Subscriptions {
         }
     }
 
+    /// The session goes on with a connection: in its groups it is somebody who can be asked again.
+    pub fn arrived(&mut self, broker: &Broker) {
+        let held = self.0.iter_mut().flat_map(|held| held.iter_mut());
+        for (filter, subscription) in held.filter(|(filter, _)| filter.group().is_some()) {
+            let (qos, queue) = (subscription.qos, Arc::clone(&subscription.queue));
+            *subscription = broker.subscribe(filter.clone(), qos, &queue);
+        }
+    }
+
     /// How many there are.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -305,3 +305,15 @@ async fn a_member_without_a_connection_gets_messages_only_while_nobody_else_is_t
     }
     assert_eq!((there.len(), away_queue.len()), (5, 5));
 }
+
+#[tokio::test]
+async fn a_small_payload_does_not_hold_the_buffer_it_came_in() {
+    let broker = broker();
+    let queue = queue(&broker, 1);
+    let _held = subscribe(&broker, "t", &queue);
+    let buffer = Bytes::from(vec![7; 8192]);
+    publish(&broker, "t", buffer.slice(10..20)).await.unwrap();
+    assert_eq!(queue.len(), 1);
+    assert!(buffer.is_unique());
+    assert_eq!(payloads(&queue), [[7; 10][..].to_owned()]);
+}

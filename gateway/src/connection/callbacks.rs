@@ -143,14 +143,27 @@ impl Callbacks {
 
     /// The queue for subscriptions.
     pub(super) fn queue(&mut self) -> &Arc<Queue> {
-        let settings = &self.shared.settings;
-        self.queue
-            .get_or_insert_with(|| settings.broker.queue(settings.tuning().queue))
+        let Shared {
+            settings, ending, ..
+        } = &*self.shared;
+        self.queue.get_or_insert_with(|| {
+            let queue = settings.broker.queue(settings.tuning().queue);
+            if ending.load(Ordering::Relaxed) {
+                queue.leave();
+            }
+            queue
+        })
     }
 
-    /// The queue of the client's session.
-    pub(super) fn resume(&mut self, queue: Arc<Queue>) {
+    /// The queue of the client's session. Whether its messages will be taken: a connection that ends takes none.
+    pub(super) fn resume(&mut self, queue: Arc<Queue>) -> bool {
+        queue.attach(self.shared.settings.tuning().queue);
+        let ends = self.shared.ending.load(Ordering::Relaxed);
+        if ends {
+            queue.leave();
+        }
         self.queue = Some(queue);
+        !ends
     }
 
     /// Ready when the queue has messages that do not wait here yet, or has overflowed.
@@ -221,11 +234,11 @@ impl Callbacks {
     /// wait for the next connection.
     pub(super) fn ending(&mut self) {
         self.shared.ending.store(true, Ordering::Relaxed);
+        if let Some(queue) = &self.queue {
+            queue.leave();
+        }
         if self.shared.has_session.load(Ordering::Relaxed) {
             self.waiting.retain(|kind| *kind != Waiting::Messages);
-            if let Some(queue) = &self.queue {
-                queue.leave();
-            }
         }
     }
 

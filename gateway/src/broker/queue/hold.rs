@@ -25,9 +25,42 @@ pub(super) struct Hold {
     taken: u32,
     /// The connection of this epoch has it.
     is_out: bool,
-    /// The connection takes nothing more, although it is still there.
-    leaving: bool,
+    /// What waited when the connection came and is not taken yet: it may wait besides what the limits allow.
+    allowance: Allowance,
     offline: Option<Offline>,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Allowance {
+    messages: usize,
+    bytes: usize,
+}
+
+impl Allowance {
+    /// For all that waits.
+    fn of(backlog: &Backlog) -> Self {
+        Self {
+            messages: backlog.len(),
+            bytes: backlog.bytes(),
+        }
+    }
+
+    fn extend(self, limits: Limits) -> Limits {
+        Limits {
+            messages: limits.messages.saturating_add(self.messages),
+            bytes: limits.bytes.saturating_add(self.bytes),
+        }
+    }
+
+    /// Less by what is not in the backlog any more.
+    fn shrink(&mut self, before: Self, backlog: &Backlog) {
+        let after = Self::of(backlog);
+        let taken = |before: usize, after: usize| before.saturating_sub(after);
+        self.messages = self
+            .messages
+            .saturating_sub(taken(before.messages, after.messages));
+        self.bytes = self.bytes.saturating_sub(taken(before.bytes, after.bytes));
+    }
 }
 
 struct Offline {
@@ -41,17 +74,8 @@ impl Hold {
         self.epoch
     }
 
-    pub(super) fn is_offline(&self) -> bool {
+    fn is_offline(&self) -> bool {
         self.offline.is_some()
-    }
-
-    /// Whether somebody else is to get what others can get.
-    pub(super) fn is_leaving(&self) -> bool {
-        self.leaving || self.is_offline()
-    }
-
-    pub(super) fn leave(&mut self) {
-        self.leaving = true;
     }
 
     /// How many messages are unconfirmed.
@@ -74,7 +98,7 @@ impl Hold {
         let droppable = message.qos == Qos::AtMostOnce;
         if self.is_offline() {
             return match (must, droppable) {
-                (false, _) => Put::default(),
+                (false, _) => Put::away(),
                 (true, true) => Put {
                     offline_qos0: 1,
                     ..Put::default()
@@ -82,6 +106,7 @@ impl Hold {
                 (true, false) => self.put_offline(backlog, message),
             };
         }
+        let limits = self.allowance.extend(limits);
         let was_empty = backlog.is_empty();
         if must && !droppable {
             let dropped = backlog.force(message, limits);
@@ -96,8 +121,8 @@ impl Hold {
                 ..Put::default()
             };
         }
-        if backlog.overflowed || (self.leaving && !must) {
-            return Put::default();
+        if backlog.overflowed {
+            return Put::away();
         }
         match backlog.push(message, limits) {
             Pushed::In { dropped } => Put {
@@ -161,7 +186,9 @@ impl Hold {
             return (Vec::new(), 0);
         }
         if self.unconfirmed.is_empty() {
+            let before = Allowance::of(backlog);
             let messages = backlog.take(max_messages, max_bytes);
+            self.allowance.shrink(before, backlog);
             let kept = messages
                 .iter()
                 .filter(|message| message.qos != Qos::AtMostOnce);
@@ -187,11 +214,11 @@ impl Hold {
         }
     }
 
-    pub(super) fn attach(&mut self) {
+    pub(super) fn attach(&mut self, backlog: &Backlog) {
         self.epoch = self.epoch.wrapping_add(1);
         self.offline = None;
         self.is_out = false;
-        self.leaving = false;
+        self.allowance = Allowance::of(backlog);
     }
 
     /// Begins to be without a connection; how many messages did not fit.

@@ -1,21 +1,31 @@
 //! The members of one `$share` group on one filter: each message goes to one of them, in turn.
+//!
+//! Those without a connection are kept apart, so that nobody walks past them. One is found out when it is offered a
+//! message, and comes back with its next subscription; a session that goes on subscribes again for that.
 
 use std::{
     collections::BTreeMap,
-    ops::Bound::{Excluded, Unbounded},
+    ops::Bound::{Excluded, Included, Unbounded},
     sync::Arc,
 };
 
 use parking_lot::Mutex;
 
 use super::subscribers::{Key, Member};
-use crate::broker::{Message, Queue};
+use crate::broker::{Message, Queue, queue::Offered};
 
 #[derive(Default)]
 pub(in crate::broker) struct Group(Mutex<Members>);
 
 #[derive(Default)]
 struct Members {
+    here: Ring,
+    /// They were offered a message and had no connection.
+    away: Ring,
+}
+
+#[derive(Default)]
+struct Ring {
     by_key: BTreeMap<Key, Member>,
     /// Whose turn it was.
     last: Key,
@@ -23,60 +33,118 @@ struct Members {
 
 impl Group {
     /// Gives the message to the next member who has room; false when nobody takes it. A member without a connection
-    /// gets it only if no other one has a connection.
+    /// gets it only if no other one has a connection. One publisher at a time: else each could move another one's turn.
     pub(super) fn push(&self, message: &Arc<Message>) -> bool {
-        if self.turns().any(|queue| queue.offer(Arc::clone(message))) {
-            return true;
-        }
+        let mut members = self.0.lock();
+        let full = match members.offer(message) {
+            Ok(()) => return true,
+            Err(full) => full,
+        };
         // When all are full it is lost, and one member has to answer for that, not all of them.
-        let unlucky = self.turns().find(|queue| queue.is_online());
-        let absent = || self.turns().find(|queue| queue.is_open());
-        let queue = unlucky.or_else(absent);
-        queue.is_some_and(|queue| queue.push(Arc::clone(message)))
-    }
-
-    /// Everybody's turn once.
-    fn turns(&self) -> impl Iterator<Item = Arc<Queue>> {
-        (0..self.len()).map_while(|_| self.next())
+        if let Some(full) = full {
+            return full.push(Arc::clone(message));
+        }
+        members.leave_with_one(message)
     }
 
     /// True when the member is new.
     pub(super) fn insert(&self, member: Member) -> bool {
-        self.0.lock().by_key.insert(member.key(), member).is_none()
+        let mut members = self.0.lock();
+        let key = member.key();
+        let was_away = members.away.by_key.remove(&key).is_some();
+        let was_here = members.here.by_key.insert(key, member).is_some();
+        !was_away && !was_here
     }
 
     /// True when this very subscription was there.
     pub(super) fn remove(&self, key: Key, generation: u64) -> bool {
         let mut members = self.0.lock();
-        let found = members
-            .by_key
-            .get(&key)
-            .is_some_and(|member| member.generation == generation);
-        found && members.by_key.remove(&key).is_some()
+        let Members { here, away } = &mut *members;
+        here.remove(key, generation) || away.remove(key, generation)
     }
 
     pub(super) fn len(&self) -> usize {
-        self.0.lock().by_key.len()
+        let members = self.0.lock();
+        members.here.by_key.len() + members.away.by_key.len()
     }
 
     #[cfg(test)]
     pub(super) fn queues(&self) -> Vec<Arc<Queue>> {
-        self.0
-            .lock()
-            .by_key
-            .values()
-            .map(|member| Arc::clone(&member.queue))
-            .collect()
+        let members = self.0.lock();
+        let all = members.here.turns().chain(members.away.turns());
+        all.map(|(_, member)| Arc::clone(&member.queue)).collect()
     }
 
-    /// Whose turn it is, around the ring.
-    fn next(&self) -> Option<Arc<Queue>> {
-        let mut members = self.0.lock();
-        let after = (Excluded(members.last), Unbounded);
-        let next = members.by_key.range(after).next();
-        let (key, member) = next.or_else(|| members.by_key.first_key_value())?;
-        let (key, queue) = (*key, Arc::clone(&member.queue));
-        members.last = key;
-        Some(queue)
+    /// How many are kept apart.
+    #[cfg(test)]
+    pub(super) fn away(&self) -> usize {
+        self.0.lock().away.by_key.len()
     }
 }
+
+impl Members {
+    /// Offers the message to everybody once; where nobody takes it, the first who has a connection and no room.
+    fn offer(&mut self, message: &Arc<Message>) -> Result<(), Option<Arc<Queue>>> {
+        let mut taken = None;
+        let mut full = None;
+        let mut away = Vec::new();
+        for (key, member) in self.here.turns() {
+            match member.queue.offer(Arc::clone(message)) {
+                Offered::Taken => {
+                    taken = Some(key);
+                    break;
+                }
+                Offered::NoRoom => {
+                    full.get_or_insert_with(|| (key, Arc::clone(&member.queue)));
+                }
+                Offered::Away => away.push(key),
+            }
+        }
+        for key in away {
+            if let Some(member) = self.here.by_key.remove(&key) {
+                self.away.by_key.insert(key, member);
+            }
+        }
+        if let Some(key) = taken.or(full.as_ref().map(|(key, _)| *key)) {
+            self.here.last = key;
+        }
+        match taken {
+            Some(_) => Ok(()),
+            None => Err(full.map(|(_, queue)| queue)),
+        }
+    }
+
+    /// Nobody has a connection: one of those who may come back gets it, or else one whose connection is ending.
+    fn leave_with_one(&mut self, message: &Arc<Message>) -> bool {
+        let open = || {
+            let turns = self.away.turns();
+            turns.filter(|(_, member)| member.queue.is_open())
+        };
+        let one = open()
+            .find(|(_, member)| member.queue.is_of_session())
+            .or_else(|| open().next());
+        let Some((key, queue)) = one.map(|(key, member)| (key, Arc::clone(&member.queue))) else {
+            return false;
+        };
+        self.away.last = key;
+        queue.push(Arc::clone(message))
+    }
+}
+
+impl Ring {
+    /// Everybody's turn once.
+    fn turns(&self) -> impl Iterator<Item = (Key, &Member)> {
+        let after = self.by_key.range((Excluded(self.last), Unbounded));
+        let rest = self.by_key.range((Unbounded, Included(self.last)));
+        after.chain(rest).map(|(key, member)| (*key, member))
+    }
+
+    fn remove(&mut self, key: Key, generation: u64) -> bool {
+        let found = self.by_key.get(&key);
+        let found = found.is_some_and(|member| member.generation == generation);
+        found && self.by_key.remove(&key).is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,9 +1,12 @@
-use std::sync::{Arc, atomic::Ordering::Relaxed};
+use std::{
+    sync::{Arc, atomic::Ordering::Relaxed},
+    task::Poll,
+};
 
 use super::{MANY, drain, message, poll, push_all};
 use crate::broker::{
     Queue, Stats,
-    queue::{Batch, Limits, Ready},
+    queue::{Batch, Limits, Offered, Ready},
     sessions::Budget,
 };
 
@@ -193,7 +196,7 @@ fn a_full_queue_of_a_session_ends_its_connection_and_loses_the_oldest_alone() {
         ..MANY
     });
     push_all(&it.queue, "a1 b1 c1 d1 e0");
-    assert_eq!(poll(&it.queue), std::task::Poll::Ready(Ready::Overflowed));
+    assert_eq!(poll(&it.queue), Poll::Ready(Ready::Overflowed));
     assert_eq!(it.stats.overflowed.load(Relaxed), 1);
     assert_eq!(it.stats.session_full.load(Relaxed), 2);
     it.detach(10);
@@ -206,15 +209,40 @@ fn a_full_queue_of_a_session_ends_its_connection_and_loses_the_oldest_alone() {
 fn a_connection_that_is_leaving_gets_only_what_nobody_else_can_get() {
     let it = setting();
     it.queue.leave();
-    assert!(!it.queue.is_online());
-    assert!(!it.queue.offer(message("a1", 1, 0)));
+    assert_eq!(it.queue.offer(message("a1", 1, 0)), Offered::Away);
     assert!(it.queue.push(message("b1", 1, 0)));
     it.detach(10);
-    assert!(!it.queue.offer(message("c1", 1, 0)));
+    assert_eq!(it.queue.offer(message("c1", 1, 0)), Offered::Away);
     it.queue.attach(MANY);
-    assert!(it.queue.is_online());
-    assert!(it.queue.offer(message("d1", 1, 0)));
+    assert_eq!(it.queue.offer(message("d1", 1, 0)), Offered::Taken);
     assert_eq!(drain(&it.queue), "b1 d1");
+}
+
+#[test]
+fn what_waited_for_a_connection_takes_no_room_of_what_comes_then() {
+    let it = setting();
+    it.detach(100);
+    push_all(&it.queue, "a1 b1 c1 d1 e1");
+    let limits = Limits {
+        messages: 3,
+        bytes: 3 * message("a1", 1, 0).size(),
+    };
+    it.queue.attach(limits);
+    push_all(&it.queue, "f1 g1 h1");
+    assert_eq!(poll(&it.queue), Poll::Ready(Ready::Messages));
+    // As they are taken, so is the room that they had.
+    let batch = it.take(4);
+    assert_eq!(names(&batch), ["a1", "b1", "c1", "d1"]);
+    batch.confirm();
+    assert_eq!(it.queue.offer(message("i1", 1, 0)), Offered::NoRoom);
+    it.take(1).confirm();
+    assert_eq!(it.queue.offer(message("i1", 1, 0)), Offered::NoRoom);
+    it.take(1).confirm();
+    assert_eq!(it.queue.offer(message("i1", 1, 0)), Offered::Taken);
+    assert_eq!(it.queue.offer(message("j1", 1, 0)), Offered::NoRoom);
+    assert_eq!(it.stats.session_full.load(Relaxed), 0);
+    push_all(&it.queue, "j1");
+    assert_eq!(poll(&it.queue), Poll::Ready(Ready::Overflowed));
 }
 
 #[test]
