@@ -122,6 +122,21 @@ impl Clients {
         &self.0.sessions
     }
 
+    /// Ends a client: its connection with `kicked`, and its session, also where it is not connected. `None`: it has
+    /// neither. Else the connection, if there was one.
+    pub async fn kick(&self, clientid: &str) -> Option<Option<Handle>> {
+        let owner = self.owner(clientid);
+        // One that is being authenticated is nobody yet.
+        let connected = owner.filter(|handle| handle.client().is_ok());
+        if let Some(handle) = &connected {
+            handle.end(CloseReason::Kicked);
+            // Then whoever asks again does not find it; and it may have been ending for another reason.
+            handle.ended().await;
+        }
+        let had_session = self.0.sessions.discard(clientid);
+        (connected.is_some() || had_session).then_some(connected)
+    }
+
     /// Ends the sessions of clients that are banned and not connected.
     pub fn end_banned_sessions(&self) {
         for clientid in self.0.sessions.clientids() {
@@ -213,6 +228,10 @@ impl Clients {
             Entry::Occupied(entry) if entry.get().id() == handle.id() => {
                 return Err(CallError::Authenticating);
             }
+            // Whoever goes does not throw out whoever has come.
+            Entry::Occupied(entry) if handle.is_ending() && !entry.get().is_ending() => {
+                return Err(CallError::Gone);
+            }
             Entry::Occupied(mut entry) => {
                 let older = entry.insert(handle.clone());
                 let mut leaving = self.0.leaving.entry(clientid.clone()).or_default();
@@ -229,31 +248,41 @@ impl Clients {
         if let Some(older) = older {
             older.end(CloseReason::Discarded);
         }
-        if timeout(TAKEOVER, self.alone(clientid)).await.is_err() {
-            tracing::error!(conn = %handle.id(), "the older connection of a client does not end");
-            self.0.leaving.remove(clientid);
+        match timeout(TAKEOVER, self.alone(clientid, handle)).await {
+            Ok(alone) => alone?,
+            Err(_) => {
+                tracing::error!(conn = %handle.id(), "the older connection of a client does not end");
+            }
         }
         Ok(claim)
     }
 
-    /// Waits until all connections that had the clientid before have handed over what they had.
-    async fn alone(&self, clientid: &Arc<str>) {
+    /// Waits until all connections that had the clientid before have handed over what they had; or until it is
+    /// somebody else's again, who then waits for this one as well.
+    async fn alone(&self, clientid: &Arc<str>, handle: &Handle) -> Result<(), CallError> {
         while let Some(older) = self.leaving(clientid) {
+            if older.id() == handle.id() {
+                return Err(CallError::Gone);
+            }
             older.ended().await;
         }
+        Ok(())
     }
 
-    /// One of those connections.
+    /// One of those connections, the last that was told to end.
     fn leaving(&self, clientid: &Arc<str>) -> Option<Handle> {
         let Entry::Occupied(mut entry) = self.0.leaving.entry(clientid.clone()) else {
             return None;
         };
-        entry.get_mut().retain(|older| older.alive().is_ok());
-        let one = entry.get().last().cloned();
-        if one.is_none() {
-            entry.remove();
+        // From the end alone: of many rivals, each looks at no more than have ended.
+        while let Some(older) = entry.get().last() {
+            if older.alive().is_ok() {
+                return Some(older.clone());
+            }
+            entry.get_mut().pop();
         }
-        one
+        entry.remove();
+        None
     }
 
     /// How long the session of a client is to outlive its connection; zero where it has none.

@@ -86,10 +86,7 @@ struct State {
 /// What became of a message that was put in.
 #[derive(Debug, Default)]
 struct Put {
-    /// It is in.
-    taken: bool,
-    /// There is no connection that takes it, now or soon.
-    away: bool,
+    outcome: Offered,
     /// The consumer has to look.
     wakes: bool,
     overflowed: bool,
@@ -99,11 +96,12 @@ struct Put {
 }
 
 /// What became of a message that was offered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Offered {
     /// It is in.
     Taken,
     /// It is not in: there is no room.
+    #[default]
     NoRoom,
     /// It is not in: nobody takes it from here for now.
     Away,
@@ -143,17 +141,13 @@ impl Queue {
 
     /// Puts a message at the end, by the rule above. Never waits. False when this message is not in the queue.
     pub fn push(&self, message: Arc<Message>) -> bool {
-        self.put(message, true).taken
+        self.put(message, true).outcome == Offered::Taken
     }
 
     /// Like [`Self::push`], but a queue without room or without a connection stays as it is: there is somebody
     /// else to ask.
     pub(super) fn offer(&self, message: Arc<Message>) -> Offered {
-        match self.put(message, false) {
-            Put { taken: true, .. } => Offered::Taken,
-            Put { away: true, .. } => Offered::Away,
-            _ => Offered::NoRoom,
-        }
+        self.put(message, false).outcome
     }
 
     fn put(&self, message: Arc<Message>, must: bool) -> Put {
@@ -326,7 +320,7 @@ impl Queue {
 impl Put {
     fn away() -> Self {
         Self {
-            away: true,
+            outcome: Offered::Away,
             ..Self::default()
         }
     }
@@ -344,7 +338,7 @@ impl State {
         let qos = message.qos;
         match self.backlog.push(message, self.limits) {
             Pushed::In { dropped } => Put {
-                taken: true,
+                outcome: Offered::Taken,
                 wakes: was_empty,
                 dropped_qos0: dropped,
                 ..Put::default()

@@ -62,7 +62,7 @@ type End = (Instant, u64);
 
 struct Parked {
     session: Session,
-    mountpoint: Box<str>,
+    mark: Box<str>,
     end: End,
     /// Its place in memory apart from its messages; given back when dropped.
     _reserved: Reserved,
@@ -100,8 +100,9 @@ impl Sessions {
         end(gone, &self.0.stats.sessions_evicted);
     }
 
-    /// Keeps a session for its client to come back to, in place of any other one of that client.
-    pub fn park(&self, clientid: &Arc<str>, mountpoint: &str, session: Session, expiry: Duration) {
+    /// Keeps a session for its client to come back to, in place of any other one of that client. `mark` is what must be
+    /// the same then.
+    pub fn park(&self, clientid: &Arc<str>, mark: &str, session: Session, expiry: Duration) {
         let Inner {
             state,
             budget,
@@ -110,7 +111,7 @@ impl Sessions {
         } = &*self.0;
         let limits = state.lock().limits;
         session.queue.detach(limits.queue, budget);
-        let names = 2 * clientid.len() + mountpoint.len();
+        let names = 2 * clientid.len() + mark.len();
         let bytes = OVERHEAD + names + session.subscriptions.bytes();
         let at = Instant::now() + expiry;
         let mut state = state.lock();
@@ -120,7 +121,7 @@ impl Sessions {
         if let Some(reserved) = reserved {
             let parked = Parked {
                 session,
-                mountpoint: mountpoint.into(),
+                mark: mark.into(),
                 end: (at, state.count),
                 _reserved: reserved,
             };
@@ -138,27 +139,32 @@ impl Sessions {
         end(old.map(|old| old.session), &stats.sessions_discarded);
     }
 
-    /// The session of a client that has come back, if it has the same mountpoint. It is not here any more.
+    /// The session of a client that has come back, if it has the same mark. It is not here any more.
     #[must_use]
-    pub fn take(&self, clientid: &str, mountpoint: &str) -> Option<Session> {
+    pub fn take(&self, clientid: &str, mark: &str) -> Option<Session> {
         let parked = self.remove(clientid)?;
         let stats = &self.0.stats;
         if parked.end.0 <= Instant::now() {
             end([parked.session], &stats.sessions_expired);
             return None;
         }
-        if &*parked.mountpoint != mountpoint {
+        if &*parked.mark != mark {
             end([parked.session], &stats.sessions_discarded);
             return None;
         }
         Some(parked.session)
     }
 
-    /// Ends the session of a client, if there is one.
-    pub fn discard(&self, clientid: &str) {
-        if let Some(parked) = self.remove(clientid) {
-            end([parked.session], &self.0.stats.sessions_discarded);
-        }
+    /// Ends the session of a client. Whether there was one.
+    #[expect(clippy::must_use_candidate, reason = "it is done either way")]
+    pub fn discard(&self, clientid: &str) -> bool {
+        let parked = self.remove(clientid);
+        let was_there = parked.is_some();
+        end(
+            parked.map(|parked| parked.session),
+            &self.0.stats.sessions_discarded,
+        );
+        was_there
     }
 
     /// The clients that have a session here.

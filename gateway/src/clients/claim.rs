@@ -40,12 +40,12 @@ impl connection::Claim for Claim {
             sys_events,
             ..
         } = &*self.clients.0;
-        let (clientid, mountpoint) = (&*self.client.clientid, &*self.client.mountpoint);
+        let clientid = &*self.client.clientid;
         let begun = if self.expiry.is_zero() {
             sessions.discard(clientid);
             None
         } else {
-            let waiting = sessions.take(clientid, mountpoint);
+            let waiting = sessions.take(clientid, &mark(&self.client));
             Some(Begun {
                 present: waiting.is_some(),
                 session: waiting.unwrap_or_else(|| Session::new(broker)),
@@ -59,6 +59,7 @@ impl connection::Claim for Claim {
 
     fn ended(self: Box<Self>, reason: CloseReason, session: Option<Session>) {
         let Inner {
+            bans,
             broker,
             sessions,
             sys_events,
@@ -68,12 +69,12 @@ impl connection::Claim for Claim {
             if reason.ends_session() {
                 session.discard();
             } else {
-                let Client {
-                    clientid,
-                    mountpoint,
-                    ..
-                } = &*self.client;
-                sessions.park(clientid, mountpoint, session, self.expiry);
+                let clientid = &self.client.clientid;
+                sessions.park(clientid, &mark(&self.client), session, self.expiry);
+                // A ban that came a moment ago may have found it neither here nor there.
+                if bans.is_banned_client(clientid).is_some() {
+                    sessions.discard(clientid);
+                }
             }
         }
         if *sys_events {
@@ -81,4 +82,10 @@ impl connection::Claim for Claim {
         }
         // Now that all of it can be found, whoever wants the clientid need not wait for this connection: dropped.
     }
+}
+
+/// What must be the same for a session to be found again: another user has no business in it, and elsewhere its topics
+/// mean something else. A mountpoint holds no U+0000, so the two cannot be taken for others.
+fn mark(client: &Client) -> String {
+    [&*client.username, "\0", &*client.mountpoint].concat()
 }

@@ -67,6 +67,8 @@ pub(super) enum Event {
 pub(super) struct Standing {
     /// Where its callbacks go.
     bound: Option<Arc<Life>>,
+    /// The one that it is bound to has answered `OnSocketCreated`.
+    introduced: bool,
     /// Some handler has seen, or may have seen, `OnSocketCreated`.
     pub(super) met: bool,
     /// How often `OnSocketCreated` was called.
@@ -141,9 +143,11 @@ impl Delivery {
             }
         };
         if let Event::Messages(batch) = &self.event {
-            match outcome {
-                Ok(()) => batch.confirm(),
-                Err(_) => self.undelivered(batch),
+            if outcome.is_ok() {
+                batch.confirm();
+            } else {
+                let stats = self.shared.settings.broker.stats();
+                stats.discarded.fetch_add(batch.lost() as u64, Relaxed);
             }
         }
         Delivered {
@@ -152,15 +156,6 @@ impl Delivery {
                 Ok(()) | Err(Stop::GivenUp) => Ok(()),
             },
             standing: self.standing,
-        }
-    }
-
-    /// A session has them still.
-    fn undelivered(&self, batch: &Batch) {
-        if !batch.is_of_session() {
-            let stats = self.shared.settings.broker.stats();
-            let count = batch.messages.len() as u64;
-            stats.discarded.fetch_add(count, Relaxed);
         }
     }
 
@@ -218,16 +213,14 @@ impl Delivery {
 
     /// The handler that the connection is bound to, or one that has just been introduced to it.
     async fn attached(&mut self) -> Result<Arc<Life>, Stop> {
-        if let Some(life) = &self.standing.bound {
-            if !life.is_lost() {
-                return Ok(life.clone());
-            }
-            let closing = matches!(self.event, Event::Closed(_));
-            if closing {
+        let lost = self.standing.lost();
+        if matches!(self.event, Event::Closed(_)) {
+            // Whoever hears of the end need not have heard of the beginning.
+            if lost {
                 self.standing.bound = None;
-            } else {
-                self.introduce().await?;
             }
+        } else if lost || !self.standing.introduced {
+            self.introduce().await?;
         }
         self.bound().await
     }
@@ -240,6 +233,7 @@ impl Delivery {
         };
         let frame = frame(&request);
         let rebinds = self.shared.settings.policy.rebinds();
+        self.standing.introduced = false;
         loop {
             if self.standing.lost() {
                 if self.standing.met && !rebinds {
@@ -259,7 +253,10 @@ impl Delivery {
                 .call(&life, Method::OnSocketCreated, frame.clone(), attempt)
                 .await
             {
-                Ok(()) => return Ok(()),
+                Ok(()) => {
+                    self.standing.introduced = true;
+                    return Ok(());
+                }
                 Err(Failure::Unreached { .. }) => {
                     self.standing.met = met;
                     self.standing.introductions -= 1;
@@ -285,10 +282,14 @@ impl Delivery {
         } else {
             let _parked = settings.metrics.parked();
             self.shared.parked.store(!self.standing.met, Relaxed);
-            let until = self.patience.until(&settings.policy);
+            let parked = self.patience.until(&settings.policy);
+            let (until, reason) = match self.failing {
+                Some((until, reason)) if until < parked => (until, reason),
+                _ => (parked, CloseReason::HandlerUnavailable),
+            };
             let ready = timeout_at(until, settings.handlers.wait(key));
             let life = self.unless_given_up(ready).await?.ok().flatten();
-            life.ok_or(CloseReason::HandlerUnavailable)?
+            life.ok_or(reason)?
         };
         self.standing.bound = Some(life.clone());
         Ok(life)

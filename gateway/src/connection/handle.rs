@@ -310,6 +310,15 @@ impl Handle {
         self.0.mailbox.closed().await;
     }
 
+    /// Whether the connection is told to end, or ends by itself; it may take calls still.
+    #[must_use]
+    pub fn is_ending(&self) -> bool {
+        let shared = &*self.0;
+        shared.ending.load(Ordering::Relaxed)
+            || shared.asked.get().or(shared.urged.get()).is_some()
+            || self.alive().is_err()
+    }
+
     /// `Gone` once the connection takes no more calls.
     pub fn alive(&self) -> Result<(), CallError> {
         if self.0.mailbox.is_closed() {

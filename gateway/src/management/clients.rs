@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::{Answer, Error, Fields, Management, fields::Named, guard::Caller, page::Page};
-use crate::connection::{Client, CloseReason, Description, Handle};
+use crate::connection::{Client, Description, Handle};
 
 /// A client, as lists show it.
 #[derive(Serialize)]
@@ -150,13 +150,13 @@ pub(super) async fn kick(
     uri: Uri,
 ) -> Answer<Value> {
     Fields::of_query(&uri)?.finish()?;
-    let handle = management.client(&clientid)?;
-    tracing::info!(caller, clientid, conn = %handle.id(), device = %handle.info().device, "kicked a client");
-    handle.end(CloseReason::Kicked);
-    // Then whoever asks again does not find it.
-    handle.ended().await;
+    let kicked = management.subjects().clients.kick(&clientid).await;
+    let handle = kicked.ok_or_else(|| nobody(&clientid))?;
+    let conn = handle.as_ref().map(|handle| handle.id().as_str());
+    let device = handle.as_ref().map(|handle| handle.info().device);
+    tracing::info!(caller, clientid, conn, ?device, "kicked a client");
     Ok(Json(
-        json!({ "kicked": { "clientid": clientid, "conn": handle.id().as_str() } }),
+        json!({ "kicked": { "clientid": clientid, "conn": conn } }),
     ))
 }
 

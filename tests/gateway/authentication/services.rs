@@ -49,7 +49,7 @@ async fn the_service_decides_and_is_told_what_there_is() {
     refused(
         &ignored,
         ResultCode::PermissionDeny,
-        "bad username or password",
+        "no authenticator knows this client",
     );
 }
 

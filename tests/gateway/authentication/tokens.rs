@@ -86,7 +86,7 @@ async fn keys_that_rotate_are_found_when_a_token_names_them() {
     refused(
         &answer,
         ResultCode::PermissionDeny,
-        "bad username or password",
+        "no authenticator knows this client",
     );
 }
 

@@ -40,7 +40,7 @@ async fn rules_of_a_user_are_a_hash_in_redis() {
     ok(&calls.subscribe("both/+", 0).await);
     let (_device, mut eve) = setting.client("eve", "eve").await;
     denied(&eve.publish("both/1", 0, "x").await);
-    assert_eq!(setting.decided("default", "denied").await, 4);
+    assert_eq!(setting.decided("default", "deny").await, 4);
     // What Redis says counts at once.
     redis.cli(&["HSET", "exproto:acl:eve", "both/+", "publish"]);
     ok(&eve.publish("both/1", 0, "x").await);

@@ -42,6 +42,13 @@ impl Batch {
         }
     }
 
+    /// How many are nobody's any more where the batch was not delivered: all, but those that a session keeps.
+    #[must_use]
+    pub fn lost(&self) -> usize {
+        let kept = |message: &&Arc<Message>| self.is_of_session() && message.qos != Qos::AtMostOnce;
+        self.messages.len() - self.messages.iter().filter(kept).count()
+    }
+
     /// Takes out the messages that must not be delivered twice, if others are left; how many there were. `None`
     /// where there are no others.
     pub fn keep_repeatable(&mut self) -> Option<usize> {

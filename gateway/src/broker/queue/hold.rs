@@ -7,7 +7,7 @@
 use std::{collections::VecDeque, sync::Arc};
 
 use super::{
-    Limits, Put,
+    Limits, Offered, Put,
     backlog::{Backlog, Pushed},
 };
 use crate::broker::{
@@ -113,7 +113,7 @@ impl Hold {
             let overflowed = dropped.kept > 0 && !backlog.overflowed;
             backlog.overflowed |= overflowed;
             return Put {
-                taken: true,
+                outcome: Offered::Taken,
                 wakes: was_empty || overflowed,
                 overflowed,
                 dropped_qos0: dropped.droppable,
@@ -126,7 +126,7 @@ impl Hold {
         }
         match backlog.push(message, limits) {
             Pushed::In { dropped } => Put {
-                taken: true,
+                outcome: Offered::Taken,
                 wakes: was_empty,
                 dropped_qos0: dropped,
                 ..Put::default()
@@ -161,7 +161,11 @@ impl Hold {
         };
         self.offline = Some(offline);
         Put {
-            taken,
+            outcome: if taken {
+                Offered::Taken
+            } else {
+                Offered::NoRoom
+            },
             session_full: dropped,
             ..Put::default()
         }
