@@ -11,6 +11,8 @@ use proto::exproto::{ClientInfo, CodeResponse};
 
 use crate::calls::{Calls, connect};
 
+/// Names in certificates.
+mod certificates;
 /// Files that change, and passwords that are slow.
 mod files;
 /// What is in no log.

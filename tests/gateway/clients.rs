@@ -1,5 +1,8 @@
 //! Authenticate, takeover, expiry, mountpoints.
 
+/// Many that want the same clientid.
+mod takeovers;
+
 use std::{fs, time::Duration};
 
 use exproto_gateway::auth::hash::argon2id;

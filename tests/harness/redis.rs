@@ -2,12 +2,19 @@
 
 use std::{
     net::{SocketAddr, TcpStream},
+    path::PathBuf,
     process::Command,
 };
 
+use rcgen::{CertificateParams, ExtendedKeyUsagePurpose};
 use tempfile::TempDir;
 
-use crate::{Process, free_address, process::run, until};
+use crate::{
+    Process, free_address,
+    pki::{self, Files, Key, Pki},
+    process::run,
+    until,
+};
 
 /// A running server. It ends with the test.
 pub struct RedisServer {
@@ -15,6 +22,14 @@ pub struct RedisServer {
     process: Option<Process>,
     folder: TempDir,
     arguments: Vec<String>,
+    tls: Option<Secured>,
+}
+
+/// TLS of a server, and what `redis-cli` needs for it.
+struct Secured {
+    ca: PathBuf,
+    own: Files,
+    wants_certificates: bool,
 }
 
 impl RedisServer {
@@ -28,11 +43,31 @@ impl RedisServer {
     /// # Panics
     /// When it is not installed, or does not start.
     pub async fn with(arguments: &[&str]) -> Self {
+        Self::begin(arguments, None).await
+    }
+
+    /// Over TLS alone, with a certificate of this authority for the name `localhost`. Whether clients must show one of
+    /// this authority, too.
+    ///
+    /// # Panics
+    /// When it is not installed, or does not start.
+    pub async fn over_tls(pki: &Pki, wants_certificates: bool) -> Self {
+        let tls = Secured {
+            ca: pki.ca_file(),
+            // redis-cli shows the same one.
+            own: pki.issue(&for_both_sides("localhost"), Key::Ecdsa),
+            wants_certificates,
+        };
+        Self::begin(&[], Some(tls)).await
+    }
+
+    async fn begin(arguments: &[&str], tls: Option<Secured>) -> Self {
         let mut server = Self {
             address: free_address(),
             process: None,
             folder: tempfile::tempdir().expect("a folder"),
             arguments: arguments.iter().map(|&each| each.to_owned()).collect(),
+            tls,
         };
         server.restart().await;
         server
@@ -47,7 +82,10 @@ impl RedisServer {
     /// Its address as configurations have it.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("redis://{}", self.address)
+        match self.tls {
+            None => format!("redis://{}", self.address),
+            Some(_) => format!("rediss://localhost:{}", self.address.port()),
+        }
     }
 
     /// Ends it at once, as kill -9 does.
@@ -62,12 +100,27 @@ impl RedisServer {
     pub async fn restart(&mut self) {
         self.kill();
         let mut command = Command::new("redis-server");
+        let port = self.address.port().to_string();
         command
             .current_dir(self.folder.path())
             .args(["--bind", &self.address.ip().to_string()])
-            .args(["--port", &self.address.port().to_string()])
             .args(["--save", "", "--appendonly", "no"])
             .args(&self.arguments);
+        match &self.tls {
+            None => command.args(["--port", &port]),
+            Some(tls) => {
+                let clients = if tls.wants_certificates { "yes" } else { "no" };
+                command
+                    .args(["--port", "0", "--tls-port", &port])
+                    .args(["--tls-auth-clients", clients])
+                    .arg("--tls-ca-cert-file")
+                    .arg(&tls.ca)
+                    .arg("--tls-cert-file")
+                    .arg(&tls.own.chain)
+                    .arg("--tls-key-file")
+                    .arg(&tls.own.key)
+            }
+        };
         self.process = Some(Process::start(&mut command, "redis-server"));
         let address = self.address;
         until("Redis to listen", async || {
@@ -92,8 +145,23 @@ impl RedisServer {
     pub fn cli(&self, arguments: &[&str]) -> String {
         let mut command = Command::new("redis-cli");
         let (host, port) = (self.address.ip(), self.address.port());
-        run(command
-            .args(["-h", &host.to_string(), "-p", &port.to_string()])
-            .args(arguments))
+        command.args(["-h", &host.to_string(), "-p", &port.to_string()]);
+        if let Some(tls) = &self.tls {
+            command
+                .args(["--tls", "--sni", "localhost", "--cacert"])
+                .arg(&tls.ca)
+                .arg("--cert")
+                .arg(&tls.own.chain)
+                .arg("--key")
+                .arg(&tls.own.key);
+        }
+        run(command.args(arguments))
     }
+}
+
+fn for_both_sides(name: &str) -> CertificateParams {
+    let mut params = pki::server(&[name]);
+    let usages = &mut params.extended_key_usages;
+    usages.push(ExtendedKeyUsagePurpose::ClientAuth);
+    params
 }

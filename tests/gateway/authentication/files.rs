@@ -3,6 +3,7 @@
 use std::{fmt::Write as _, fs};
 
 use exproto_gateway::auth::hash::argon2id;
+use exproto_tests::within;
 use proto::exproto::ResultCode;
 use tokio::task::JoinSet;
 
@@ -57,40 +58,81 @@ async fn a_reload_changes_who_is_let_in_and_closes_nobody() {
     ok(&setting.calls.subscribe("t", 0).await);
 }
 
-/// Above `max_waiting_passwords` passwords are not looked at; what waits is answered, and other connections are served.
+/// A hash that takes ten times as long as others, of a password that nobody knows.
+fn slow() -> String {
+    let slow = argon2id(b"right").replacen(",t=2,", ",t=20,", 1);
+    assert!(slow.contains(",t=20,"), "{slow}");
+    slow
+}
+
+/// Above `max_waiting_passwords` passwords are not looked at; what waits is answered, and meanwhile other connections are served.
 #[tokio::test]
 async fn a_flood_of_passwords_is_bounded() {
-    let mut text = String::new();
-    for number in 0..64 {
-        writeln!(text, "u{number}:{}", argon2id(b"right")).unwrap();
+    const RIVALS: usize = 64;
+    let mut text = format!("early:{}\n", argon2id(b"right"));
+    for number in 0..RIVALS {
+        writeln!(text, "u{number}:{}", slow()).unwrap();
     }
     let (_folder, _path, chain) = users(&text);
-    let setting = Setting::with(&chain, |config| {
-        config.authentication.max_waiting_passwords = 4;
+    let mut setting = Setting::with(&chain, |config| {
+        config.authentication.hashing_threads = Some(config::HashingThreads(1));
+        config.authentication.max_waiting_passwords = 8;
         config.authentication.failure_rate = None;
     })
     .await;
-    let mut rivals = JoinSet::new();
+    let early = authenticate(&mut setting.calls, "early", "early", "right").await;
+    ok(&early);
     let mut devices = Vec::new();
-    for number in 0..64 {
-        let (device, mut calls): (_, Calls) = connect(&setting.gateway, &setting.handler).await;
+    let mut rivals = Vec::new();
+    for _ in 0..RIVALS {
+        let (device, calls): (_, Calls) = connect(&setting.gateway, &setting.handler).await;
         devices.push(device);
-        rivals.spawn(async move {
+        rivals.push(calls);
+    }
+    let mut answers = JoinSet::new();
+    for (number, mut calls) in rivals.into_iter().enumerate() {
+        answers.spawn(async move {
             let name = format!("u{number}");
             let answer = authenticate(&mut calls, &name, &name, "right").await;
             (answer.code(), answer.message)
         });
     }
-    let answers = rivals.join_all().await;
-    let count = |wanted: ResultCode| answers.iter().filter(|(code, _)| *code == wanted).count();
-    let (let_in, busy) = (count(ResultCode::Success), count(ResultCode::Unknown));
-    assert_eq!(let_in + busy, 64, "{answers:?}");
+    let mut answered = Vec::new();
+    // The first that is told to wait shows that all places are taken.
+    let is_full = |(code, _): &(ResultCode, String)| *code == ResultCode::Unknown;
+    while !answered.iter().any(is_full) {
+        answered.push(
+            within("an answer", answers.join_next())
+                .await
+                .unwrap()
+                .unwrap(),
+        );
+    }
+    setting.device.send("ping").await;
+    assert_eq!(setting.handler.received(4).await, b"ping");
+    ok(&setting.calls.send("pong").await);
+    assert_eq!(setting.device.read(4).await, b"pong");
+    while let Some(answer) = answers.try_join_next() {
+        answered.push(answer.unwrap());
+    }
     assert!(
-        let_in >= 4 && busy > 0,
-        "{let_in} were let in, {busy} were told to wait"
+        answered.len() < RIVALS,
+        "the device was served after the flood"
     );
-    let told = answers
-        .iter()
-        .any(|(_, text)| text.contains("max_waiting_passwords"));
-    assert!(told, "{answers:?}");
+
+    answered.extend(within("all answers", answers.join_all()).await);
+    let count = |wanted: ResultCode| answered.iter().filter(|(code, _)| *code == wanted).count();
+    let (looked_at, busy) = (
+        count(ResultCode::PermissionDeny),
+        count(ResultCode::Unknown),
+    );
+    assert_eq!(looked_at + busy, RIVALS, "{answered:?}");
+    assert!(
+        looked_at >= 8 && busy > 0,
+        "{looked_at} were looked at, {busy} were told to wait"
+    );
+    let is_told = |(code, text): &(ResultCode, String)| {
+        *code != ResultCode::Unknown || text.contains("max_waiting_passwords")
+    };
+    assert!(answered.iter().all(is_told), "{answered:?}");
 }

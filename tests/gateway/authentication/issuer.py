@@ -1,10 +1,15 @@
 """An issuer of tokens: signs what it is told to on its input, and serves its public keys over HTTP.
 
-Each line of the input is JSON: {"kid": …, "claims": {…}} for a token, {"rotate": true} for new keys in place of the
-old ones, {"serve": "keys" | "error" | "nothing" | "rubbish" | "much"} for what it serves, {"pem": kid} for a key.
+Each line of the input is JSON: {"claims": {…}, …} for a token, {"rotate": true} for new keys in place of the old ones,
+{"serve": "keys" | "error" | "nothing" | "rubbish" | "much"} for what it serves, {"asked": true} for how often it was
+asked, {"pem": kid} for a key, {"jwks": true} for all of them. A token is signed with the key "kid"; with "stranger" by
+a key of that kind that nobody knows, with "secret" by HS256, with "unsigned" by nobody.
+
+Arguments: a certificate and its key, for HTTPS.
 """
 
 import json
+import ssl
 import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -38,8 +43,15 @@ class Issuer:
     def algorithm(self, kid):
         return kid.split("-")[0]
 
-    def sign(self, kid, claims):
-        return jwt.encode(claims, self.keys[kid], self.algorithm(kid), {"kid": kid})
+    def sign(self, claims, kid=None, secret=None, stranger=False, unsigned=False):
+        headers = {"kid": kid} if kid else {}
+        if unsigned:
+            return jwt.encode(claims, None, "none", headers)
+        if secret:
+            return jwt.encode(claims, secret, "HS256", headers)
+        algorithm = self.algorithm(kid)
+        key = KINDS[algorithm][0]() if stranger else self.keys[kid]
+        return jwt.encode(claims, key, algorithm, headers)
 
     def pem(self, kid):
         form = serialization.PublicFormat.SubjectPublicKeyInfo
@@ -81,12 +93,18 @@ class Keys(BaseHTTPRequestHandler):
 
 server = ThreadingHTTPServer(("127.0.0.1", 0), Keys)
 server.daemon_threads = True
+scheme, host = "http", "127.0.0.1"
+if sys.argv[1:]:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*sys.argv[1:])
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    scheme, host = "https", "localhost"
 threading.Thread(target=server.serve_forever, daemon=True).start()
-print(f"serving http://127.0.0.1:{server.server_port}/jwks.json", flush=True)
+print(f"serving {scheme}://{host}:{server.server_port}/jwks.json", flush=True)
 for line in sys.stdin:
     said = json.loads(line)
     if "claims" in said:
-        print("token", issuer.sign(said["kid"], said["claims"]), flush=True)
+        print("token", issuer.sign(**said), flush=True)
     elif "rotate" in said:
         issuer.rotate()
         print("rotated", flush=True)
@@ -95,5 +113,7 @@ for line in sys.stdin:
         print("serves", issuer.serve, flush=True)
     elif "pem" in said:
         print("pem", json.dumps(issuer.pem(said["pem"])), flush=True)
+    elif "jwks" in said:
+        print("jwks", issuer.jwks().decode(), flush=True)
     elif "asked" in said:
         print("asked", issuer.asked, flush=True)

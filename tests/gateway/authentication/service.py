@@ -1,6 +1,6 @@
 """An authentication service: answers as the username says, and prints each question without its password.
 
-Arguments: a certificate and its key, for HTTPS.
+Arguments: a certificate and its key, for HTTPS; and the authority whose certificates clients must show.
 """
 
 import json
@@ -13,6 +13,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 never = threading.Event()
 
 
+def shown(connection):
+    """The common name in the certificate that the client has shown."""
+    certificate = isinstance(connection, ssl.SSLSocket) and connection.getpeercert()
+    subject = certificate["subject"] if certificate else ()
+    return dict(part[0] for part in subject).get("commonName")
+
+
 class Service(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
@@ -21,6 +28,7 @@ class Service(BaseHTTPRequestHandler):
         right = question.pop("password") == "hunter2"
         question["authorization"] = self.headers.get("authorization")
         question["x-tenant"] = self.headers.get("x-tenant")
+        question["shown"] = shown(self.connection)
         print("asked", json.dumps(question), flush=True)
         name = question["username"]
         if name == "hang":
@@ -69,7 +77,10 @@ server.daemon_threads = True
 scheme = "http"
 if sys.argv[1:]:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(*sys.argv[1:])
+    context.load_cert_chain(*sys.argv[1:3])
+    if sys.argv[3:]:
+        context.verify_mode = ssl.CERT_REQUIRED
+        context.load_verify_locations(sys.argv[3])
     server.socket = context.wrap_socket(server.socket, server_side=True)
     scheme = "https"
 print(f"serving {scheme}://localhost:{server.server_port}/check", flush=True)

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use exproto_tests::{Pki, Process};
+use exproto_tests::{Pki, Process, pki::Files};
 use proto::exproto::ResultCode;
 use serde_json::Value;
 
@@ -179,4 +179,40 @@ async fn the_service_is_known_by_its_certificate_and_gets_a_token() {
         ResultCode::Unknown,
         "authentication is not available",
     );
+}
+
+#[tokio::test]
+async fn the_service_may_want_a_certificate() {
+    let pki = Pki::new();
+    let files = pki.server("localhost");
+    let arguments = [&files.chain, &files.key, &pki.ca_file()];
+    let mut service = python(
+        "service.py",
+        &arguments.map(|path| path.display().to_string()),
+    );
+    let url = served(&mut service).await;
+    let showing = |own: Option<&Files>| {
+        let own = own.map(|Files { chain, key, .. }| {
+            let (chain, key) = (chain.display(), key.display());
+            format!(", certificate: {{chain: {chain}, key: {key}}}")
+        });
+        let (ca, own) = (pki.ca_file(), own.unwrap_or_default());
+        chain(&url, &format!("client: {{ca_file: {}{own}}}", ca.display()))
+    };
+    let setting = Setting::new(&showing(Some(&pki.client("gateway-1")))).await;
+    ok(&setting.ask("a", "u", "hunter2").await);
+    assert_eq!(question(&mut service).await["shown"], "gateway-1");
+    // Without one, and with one of somebody else, nothing is asked.
+    let other = Pki::named("Another CA");
+    for own in [None, Some(other.client("gateway-1"))] {
+        let setting = Setting::new(&showing(own.as_ref())).await;
+        let answer = setting.ask("a", "unheard", "hunter2").await;
+        refused(
+            &answer,
+            ResultCode::Unknown,
+            "authentication is not available",
+        );
+    }
+    ok(&setting.ask("a", "the next", "hunter2").await);
+    assert_eq!(question(&mut service).await["username"], "the next");
 }

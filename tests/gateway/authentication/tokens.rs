@@ -1,11 +1,18 @@
 //! Tokens that a library of Python has signed, and keys that it serves.
 
-use exproto_tests::{Process, until};
+use exproto_tests::Process;
 use proto::exproto::ResultCode;
 use serde_json::{Value, json};
 
 use super::{Setting, authenticate, now, python, served};
 use crate::calls::{ok, refused};
+
+/// What tokens say of a client.
+mod claims;
+/// Tokens that are not good.
+mod bad;
+/// Keys that are served, and are not there at times.
+mod keys;
 
 const KINDS: [&str; 5] = ["RS256", "PS384", "ES256", "ES384", "EdDSA"];
 
@@ -16,7 +23,11 @@ struct Issuer {
 
 impl Issuer {
     async fn start() -> Self {
-        let mut process = python("issuer.py", &[]);
+        Self::with(&[]).await
+    }
+
+    async fn with(arguments: &[String]) -> Self {
+        let mut process = python("issuer.py", arguments);
         let url = served(&mut process).await;
         Self { process, url }
     }
@@ -34,13 +45,29 @@ impl Issuer {
 
     /// A token for an hour, with that `sub`.
     async fn hour(&mut self, kid: &str, sub: &str) -> String {
-        let claims = json!({"exp": now() + 3600, "sub": sub, "aud": "exproto"});
-        self.token(kid, &claims).await
+        self.token(kid, &hour(sub)).await
     }
 
     async fn serves(&mut self, what: &str) {
         self.told(&json!({"serve": what}), "serves").await;
     }
+
+    /// How often it was asked for its keys.
+    async fn asked(&mut self) -> u64 {
+        let asked = self.told(&json!({"asked": true}), "asked").await;
+        asked.parse().unwrap()
+    }
+
+    /// The public key in PEM.
+    async fn pem(&mut self, kid: &str) -> String {
+        let pem = self.told(&json!({"pem": kid}), "pem").await;
+        serde_json::from_str(&pem).unwrap()
+    }
+}
+
+/// Claims that are good for an hour.
+fn hour(sub: &str) -> Value {
+    json!({"exp": now() + 3600, "sub": sub, "aud": "exproto"})
 }
 
 fn chain(issuer: &Issuer, more: &str) -> String {
@@ -71,109 +98,24 @@ async fn tokens_of_every_kind_of_key_are_taken_and_expire() {
 }
 
 #[tokio::test]
-async fn keys_that_rotate_are_found_when_a_token_names_them() {
-    let mut issuer = Issuer::start().await;
-    let setting = Setting::new(&chain(&issuer, "refresh: 1s")).await;
-    let old = issuer.hour("ES256-1", "a").await;
-    ok(&setting.ask("a", "", &old).await);
-    issuer.told(&json!({"rotate": true}), "rotated").await;
-    let new = issuer.hour("ES256-2", "a").await;
-    until("the new key to be known", async || {
-        setting.ask("a", "", &new).await.code() == ResultCode::Success
-    })
-    .await;
-    let answer = setting.ask("a", "", &old).await;
-    refused(
-        &answer,
-        ResultCode::PermissionDeny,
-        "no authenticator knows this client",
-    );
-}
-
-#[tokio::test]
-async fn keys_stay_good_while_the_issuer_is_away_and_not_for_ever() {
-    let mut issuer = Issuer::start().await;
-    let setting = Setting::new(&chain(&issuer, "refresh: 100ms, max_age: 4s")).await;
-    let token = issuer.hour("EdDSA-1", "a").await;
-    ok(&setting.ask("a", "", &token).await);
-    for what in ["error", "rubbish", "much"] {
-        issuer.serves(what).await;
-        let asked: u64 = issuer
-            .told(&json!({"asked": 1}), "asked")
-            .await
-            .parse()
-            .unwrap();
-        until("another look", async || {
-            let now: u64 = issuer
-                .told(&json!({"asked": 1}), "asked")
-                .await
-                .parse()
-                .unwrap();
-            now > asked
-        })
-        .await;
-    }
-    until("the keys to be too old", async || {
-        let answer = setting.ask("a", "", &token).await;
-        match answer.code() {
-            ResultCode::Success => false,
-            code => {
-                assert_eq!(code, ResultCode::Unknown, "{}", answer.message);
-                assert!(
-                    answer.message.contains("jwks.json could not be read"),
-                    "{}",
-                    answer.message
-                );
-                true
-            }
-        }
-    })
-    .await;
-    issuer.serves("keys").await;
-    until("the keys to be read again", async || {
-        setting.ask("a", "", &token).await.code() == ResultCode::Success
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn an_issuer_that_hangs_at_the_start_is_waited_for_and_not_for_ever() {
-    let mut issuer = Issuer::start().await;
-    issuer.serves("nothing").await;
-    let setting = Setting::new(&chain(&issuer, "client: {timeout: 200ms}")).await;
-    let token = issuer.hour("RS256-1", "a").await;
-    let answer = setting.ask("a", "", &token).await;
-    refused(&answer, ResultCode::Unknown, "not available");
-    issuer.serves("keys").await;
-    until("the keys to be read", async || {
-        setting.ask("a", "", &token).await.code() == ResultCode::Success
-    })
-    .await;
-}
-
-#[tokio::test]
 async fn a_public_key_in_a_file_is_taken_and_changes_with_it() {
     let mut issuer = Issuer::start().await;
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("key.pem");
     for (kind, other) in [("RS256", "ES256"), ("ES384", "EdDSA"), ("EdDSA", "RS256")] {
-        let kid = format!("{kind}-1");
-        let pem = issuer.told(&json!({"pem": kid}), "pem").await;
-        std::fs::write(&path, serde_json::from_str::<String>(&pem).unwrap()).unwrap();
+        let (kid, other) = (format!("{kind}-1"), format!("{other}-1"));
+        std::fs::write(&path, issuer.pem(&kid).await).unwrap();
         let chain = format!("{{jwt: {{public_key_file: {}}}}}", path.display());
         let setting = Setting::new(&chain).await;
         let good = issuer.hour(&kid, "a").await;
-        let bad = issuer.hour(&format!("{other}-1"), "a").await;
+        let bad = issuer.hour(&other, "a").await;
         ok(&setting.ask("a", "", &good).await);
         refused(
             &setting.ask("a", "", &bad).await,
             ResultCode::PermissionDeny,
             "algorithm",
         );
-        let pem = issuer
-            .told(&json!({"pem": format!("{other}-1")}), "pem")
-            .await;
-        std::fs::write(&path, serde_json::from_str::<String>(&pem).unwrap()).unwrap();
+        std::fs::write(&path, issuer.pem(&other).await).unwrap();
         setting
             .gateway
             .counts(

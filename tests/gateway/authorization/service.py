@@ -1,6 +1,11 @@
-"""Services of authentication and authorization: answer as username and topic say, and print each question."""
+"""Services of authentication and authorization: answer as username and topic say, and print each question.
+
+Arguments: a certificate and its key, for HTTPS.
+"""
 
 import json
+import ssl
+import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -59,5 +64,11 @@ class Service(BaseHTTPRequestHandler):
 
 server = ThreadingHTTPServer(("127.0.0.1", 0), Service)
 server.daemon_threads = True
-print(f"serving http://127.0.0.1:{server.server_port}", flush=True)
+scheme, host = "http", "127.0.0.1"
+if sys.argv[1:]:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*sys.argv[1:])
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    scheme, host = "https", "localhost"
+print(f"serving {scheme}://{host}:{server.server_port}", flush=True)
 server.serve_forever()

@@ -1,8 +1,8 @@
 //! A service of the user's own: Python's HTTP server.
 
-use std::process::Command;
+use std::{path::Path, process::Command};
 
-use exproto_tests::Process;
+use exproto_tests::{Pki, Process};
 use proto::exproto::ResultCode;
 use serde_json::Value;
 
@@ -11,11 +11,16 @@ use crate::calls::{ok, refused};
 
 /// The services of authentication and authorization, and where they are.
 pub(super) async fn service() -> (Process, String) {
+    with(&[]).await
+}
+
+async fn with(arguments: &[&Path]) -> (Process, String) {
     let script = concat!(
         env!("CARGO_MANIFEST_DIR"),
         "/gateway/authorization/service.py"
     );
-    let mut service = Process::start(Command::new("python3").arg(script), "python3");
+    let mut command = Command::new("python3");
+    let mut service = Process::start(command.arg(script).args(arguments), "python3");
     let line = service.output.line("serving ").await;
     (service, line.trim_start_matches("serving ").to_owned())
 }
@@ -133,4 +138,43 @@ async fn nothing_is_remembered_where_the_cache_is_off() {
         ok(&calls.publish("allow/1", 0, "x").await);
         assert_eq!(question(&mut service).await["topic"], "allow/1");
     }
+}
+
+#[tokio::test]
+async fn the_service_is_known_by_its_certificate() {
+    let pki = Pki::new();
+    let files = pki.server("localhost");
+    let (mut service, url) = with(&[&files.chain, &files.key]).await;
+    assert!(url.starts_with("https://"), "{url}");
+    let trusting = |ca: &Pki| {
+        let client = format!("client: {{ca_file: {}}}", ca.ca_file().display());
+        format!("sources: [{{http: {{url: \"{url}/acl\", {client}}}}}]")
+    };
+    let setting = Setting::new(&trusting(&pki)).await;
+    let (_device, mut calls) = setting.client("c", "").await;
+    ok(&calls.publish("allow/1", 0, "x").await);
+    denied(&calls.publish("deny/1", 0, "x").await);
+    for topic in ["allow/1", "deny/1"] {
+        assert_eq!(question(&mut service).await["topic"], topic);
+    }
+    // Whoever only says to be the service is asked nothing.
+    let other = Pki::named("Another CA");
+    for sources in [trusting(&other), sources(&url)] {
+        let authorization = read(&format!("{sources}, default: allow"));
+        setting
+            .gateway
+            .reconfigure(|config| config.authorization = authorization);
+        let answer = calls.publish("allow/2", 0, "x").await;
+        refused(
+            &answer,
+            ResultCode::Unknown,
+            "authorization is not available",
+        );
+    }
+    let authorization = read(&trusting(&pki));
+    setting
+        .gateway
+        .reconfigure(|config| config.authorization = authorization);
+    ok(&calls.publish("allow/3", 0, "x").await);
+    assert_eq!(question(&mut service).await["topic"], "allow/3");
 }
