@@ -36,7 +36,7 @@ pub struct Sessions {
 
     /// How many bytes all sessions without a connection may take together, messages and topic filters.
     /// When they are full, a session that gets a message drops its oldest ones for it, and one that
-    /// begins to wait takes the place of those that end first.
+    /// begins to wait takes the place of those that end no later than it.
     #[serde(with = "KibBetween::<1024, 1_073_741_824>")]
     pub max_bytes: ByteSize,
 }

@@ -17,7 +17,7 @@ use std::{
 use futures_util::task::AtomicWaker;
 use parking_lot::Mutex;
 
-use super::{Filter, Message, Qos, Stats, retained::Seek, sessions::Budget};
+use super::{Filter, Message, Qos, Stats, retained::Seek, sessions::Reserved};
 
 /// The messages in order, with their sizes.
 mod backlog;
@@ -292,15 +292,22 @@ impl Queue {
         self.state.lock().leaving = true;
     }
 
+    /// Bytes of its messages of `QoS` 1 and 2.
+    pub(super) fn kept_bytes(&self) -> usize {
+        let state = self.state.lock();
+        let hold = state.hold.as_ref();
+        hold.map_or(0, |hold| hold.kept_bytes(&state.backlog, state.limits))
+    }
+
     /// No connection takes messages any more. Those of `QoS` 0 are dropped; what it has not confirmed it may confirm
-    /// until another one is attached.
-    pub(super) fn detach(&self, limits: Limits, budget: &Arc<Budget>) {
+    /// until another one is attached. What is reserved for its messages is made to fit.
+    pub(super) fn detach(&self, limits: Limits, reserved: Reserved) {
         let mut state = self.state.lock();
         let State { backlog, hold, .. } = &mut *state;
         backlog.overflowed = false;
         let qos0 = backlog.drop_droppable();
         let full = match hold {
-            Some(hold) => hold.detach(backlog, limits.at_least_one(), budget),
+            Some(hold) => hold.detach(backlog, limits.at_least_one(), reserved),
             None => 0,
         };
         drop(state);

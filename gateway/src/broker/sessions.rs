@@ -1,10 +1,12 @@
 //! Sessions without a connection, until their clients come back or their time is over.
 //!
-//! Full is by count or by bytes; then those that end first give way. What holds for the messages of one session
-//! stands in `queue/hold.rs`.
+//! Full is by count or by bytes. Then sessions that end no later than the one that comes give way to it; where that is not
+//! enough, its oldest messages are dropped, and where not even its filters fit, it ends. What holds for the messages of
+//! one session stands in `queue/hold.rs`.
 
 use std::{
     collections::{BTreeMap, HashMap},
+    ops::Bound,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -72,6 +74,8 @@ struct Parked {
 const OVERHEAD: usize = 1024;
 /// Sessions that end at once; then other tasks have their turn.
 const AT_ONCE: usize = 16;
+/// Sessions that are looked at with the lock held; then others may have it.
+const AT_A_LOOK: usize = 256;
 
 impl Sessions {
     /// No session yet. Somebody has to run [`Self::expire`].
@@ -93,50 +97,81 @@ impl Sessions {
     /// Takes other limits: of bytes for messages that come later, of queues for sessions that come later.
     pub fn configure(&self, limits: Limits) {
         self.0.budget.set(limits.bytes);
-        let mut state = self.0.state.lock();
-        state.limits = limits;
-        let gone = state.shrink();
-        drop(state);
-        end(gone, &self.0.stats.sessions_evicted);
+        self.0.state.lock().limits = limits;
+        self.end_surplus();
     }
 
     /// Keeps a session for its client to come back to, in place of any other one of that client. `mark` is what must be
     /// the same then.
     pub fn park(&self, clientid: &Arc<str>, mark: &str, session: Session, expiry: Duration) {
-        let Inner {
-            state,
-            budget,
-            stats,
-            sooner,
-        } = &*self.0;
-        let limits = state.lock().limits;
-        session.queue.detach(limits.queue, budget);
+        let stats = &self.0.stats;
+        let old = self.remove(clientid);
+        end(old.map(|old| old.session), &stats.sessions_discarded);
+        let limits = self.0.state.lock().limits;
+        let at = Instant::now() + expiry;
         let names = 2 * clientid.len() + mark.len();
         let bytes = OVERHEAD + names + session.subscriptions.bytes();
-        let at = Instant::now() + expiry;
-        let mut state = state.lock();
-        let old = state.remove(clientid);
-        let (mut gone, reserved) = state.make_room(bytes, budget);
-        let mut is_first = false;
-        if let Some(reserved) = reserved {
+        let messages = session.queue.kept_bytes().min(limits.queue.bytes);
+        let Some((reserved, for_messages)) = self.make_room(bytes, messages, at) else {
+            end([session], &stats.sessions_evicted);
+            return;
+        };
+        session.queue.detach(limits.queue, for_messages);
+        let is_first = self.change(|state| {
             let parked = Parked {
                 session,
                 mark: mark.into(),
                 end: (at, state.count),
                 _reserved: reserved,
             };
-            is_first = state.insert(clientid, parked);
-        } else {
-            gone.push(session);
-        }
-        gone.extend(state.shrink());
-        stats.sessions.store(state.by_client.len() as u64, Relaxed);
-        drop(state);
+            state.insert(clientid, parked)
+        });
         if is_first {
-            sooner.notify_one();
+            self.0.sooner.notify_one();
         }
-        end(gone, &stats.sessions_evicted);
-        end(old.map(|old| old.session), &stats.sessions_discarded);
+        self.end_surplus();
+    }
+
+    /// Place for a session, and for so many bytes of messages or for fewer, if those that end no later than `at` can
+    /// give it.
+    fn make_room(
+        &self,
+        bytes: usize,
+        messages: usize,
+        at: Instant,
+    ) -> Option<(Reserved, Reserved)> {
+        let mut own = Reserved::nothing(&self.0.budget);
+        let mut for_messages = Reserved::nothing(&self.0.budget);
+        // Nobody gives way to what does not fit even so.
+        let left = self.0.budget.limit().checked_sub(bytes)?;
+        let messages = messages.min(left);
+        while !own.grow_to(bytes) || !for_messages.grow_to(messages) {
+            let Some(sooner) = self.change(|state| state.pop_before(at)) else {
+                break;
+            };
+            end([sooner], &self.0.stats.sessions_evicted);
+        }
+        (own.bytes() >= bytes).then_some((own, for_messages))
+    }
+
+    /// Ends those that are too many, the first to end first.
+    fn end_surplus(&self) {
+        let surplus = |state: &mut State| {
+            let is_too_many = state.by_client.len() > state.limits.sessions;
+            is_too_many.then(|| state.pop_first()).flatten()
+        };
+        while let Some(first) = self.change(surplus) {
+            end([first], &self.0.stats.sessions_evicted);
+        }
+    }
+
+    /// With the lock held; and the gauge follows.
+    fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+        let mut state = self.0.state.lock();
+        let result = change(&mut state);
+        let count = state.by_client.len() as u64;
+        self.0.stats.sessions.store(count, Relaxed);
+        result
     }
 
     /// The session of a client that has come back, if it has the same mark. It is not here any more.
@@ -167,10 +202,21 @@ impl Sessions {
         was_there
     }
 
-    /// The clients that have a session here.
-    #[must_use]
-    pub fn clientids(&self) -> Vec<Arc<str>> {
-        self.0.state.lock().by_client.keys().cloned().collect()
+    /// Ends the sessions of all clients of which that holds.
+    pub fn discard_those(&self, is_unwanted: impl Fn(&str) -> bool) {
+        let mut last = None;
+        loop {
+            let some = self.0.state.lock().after(last);
+            let Some((end, _)) = some.last() else {
+                break;
+            };
+            last = Some(*end);
+            for (_, clientid) in some {
+                if is_unwanted(&clientid) {
+                    self.discard(&clientid);
+                }
+            }
+        }
     }
 
     /// Ends each session when its time is over. Runs for ever.
@@ -197,27 +243,22 @@ impl Sessions {
 
     /// Some sessions whose time is over, or when the next one's is.
     fn due(&self) -> (Vec<Session>, Option<Instant>) {
-        let mut state = self.0.state.lock();
         let now = Instant::now();
         let mut due = Vec::new();
-        let next = loop {
-            let first = state.by_end.first_key_value().map(|(end, _)| end.0);
-            if due.len() >= AT_ONCE || first.is_none_or(|at| at > now) {
-                break first;
+        let next = self.change(|state| {
+            loop {
+                let first = state.by_end.first_key_value().map(|(end, _)| end.0);
+                if due.len() >= AT_ONCE || first.is_none_or(|at| at > now) {
+                    break first;
+                }
+                due.extend(state.pop_first());
             }
-            due.extend(state.pop_first());
-        };
-        let left = state.by_client.len() as u64;
-        self.0.stats.sessions.store(left, Relaxed);
+        });
         (due, next)
     }
 
     fn remove(&self, clientid: &str) -> Option<Parked> {
-        let mut state = self.0.state.lock();
-        let parked = state.remove(clientid)?;
-        let left = state.by_client.len() as u64;
-        self.0.stats.sessions.store(left, Relaxed);
-        Some(parked)
+        self.change(|state| state.remove(clientid))
     }
 }
 
@@ -229,25 +270,6 @@ fn end(sessions: impl IntoIterator<Item = Session>, counter: &AtomicU64) {
 }
 
 impl State {
-    /// So many bytes, if those that end first can give them; and those.
-    fn make_room(
-        &mut self,
-        bytes: usize,
-        budget: &Arc<Budget>,
-    ) -> (Vec<Session>, Option<Reserved>) {
-        let mut gone = Vec::new();
-        let mut reserved = Reserved::nothing(budget);
-        while !reserved.grow(bytes) {
-            let Some(first) = self.pop_first() else {
-                return (gone, None);
-            };
-            // Gives its bytes back at once; its filters take longer, and are dropped without the lock.
-            first.queue.close();
-            gone.push(first);
-        }
-        (gone, Some(reserved))
-    }
-
     /// Whether it is the first one to end.
     fn insert(&mut self, clientid: &Arc<str>, parked: Parked) -> bool {
         let end = parked.end;
@@ -271,10 +293,19 @@ impl State {
         parked.map(|parked| parked.session)
     }
 
-    /// Takes out those that are too many.
-    fn shrink(&mut self) -> Vec<Session> {
-        let surplus = self.by_client.len().saturating_sub(self.limits.sessions);
-        (0..surplus).map_while(|_| self.pop_first()).collect()
+    /// Takes out the one that ends first, unless it ends later than that.
+    fn pop_before(&mut self, at: Instant) -> Option<Session> {
+        let ((first, _), _) = self.by_end.first_key_value()?;
+        if *first <= at { self.pop_first() } else { None }
+    }
+
+    /// Some of those that end after that one, in that order.
+    fn after(&self, last: Option<End>) -> Vec<(End, Arc<str>)> {
+        let start = last.map_or(Bound::Unbounded, Bound::Excluded);
+        let some = self.by_end.range((start, Bound::Unbounded));
+        some.take(AT_A_LOOK)
+            .map(|(end, clientid)| (*end, clientid.clone()))
+            .collect()
     }
 }
 

@@ -10,10 +10,7 @@ use super::{
     Limits, Offered, Put,
     backlog::{Backlog, Pushed},
 };
-use crate::broker::{
-    Message, Qos,
-    sessions::{Budget, Reserved},
-};
+use crate::broker::{Message, Qos, sessions::Reserved};
 
 #[derive(Default)]
 pub(super) struct Hold {
@@ -230,16 +227,15 @@ impl Hold {
         &mut self,
         backlog: &mut Backlog,
         limits: Limits,
-        budget: &Arc<Budget>,
+        mut reserved: Reserved,
     ) -> u64 {
         self.is_out = false;
-        let mut reserved = Reserved::nothing(budget);
-        let mut bytes = bytes(&self.unconfirmed, limits) + backlog.kept_bytes();
+        let mut bytes = self.kept_bytes(backlog, limits);
         let mut dropped = 0;
         loop {
             let count = self.unconfirmed.len() + backlog.len();
             let fits = count <= limits.messages && bytes <= limits.bytes;
-            if (fits || count == 1) && reserved.grow(bytes) {
+            if (fits || count == 1) && reserved.grow_to(bytes) {
                 break;
             }
             let Some(freed) = self.drop_oldest(backlog, limits) else {
@@ -248,8 +244,14 @@ impl Hold {
             bytes -= freed;
             dropped += 1;
         }
+        reserved.shrink(reserved.bytes() - bytes);
         self.offline = Some(Offline { limits, reserved });
         dropped
+    }
+
+    /// What the messages of `QoS` 1 and 2 count as, unconfirmed or waiting.
+    pub(super) fn kept_bytes(&self, backlog: &Backlog, limits: Limits) -> usize {
+        bytes(&self.unconfirmed, limits) + backlog.kept_bytes()
     }
 }
 

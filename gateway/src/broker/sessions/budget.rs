@@ -19,6 +19,10 @@ impl Budget {
         })
     }
 
+    pub(super) fn limit(&self) -> usize {
+        self.limit.load(Relaxed)
+    }
+
     /// Another limit, for whoever asks from now on.
     pub(super) fn set(&self, limit: usize) {
         self.limit.store(limit, Relaxed);
@@ -59,6 +63,11 @@ impl Reserved {
             self.bytes += bytes;
         }
         taken.is_ok()
+    }
+
+    /// Takes what is missing to so many, if it is there.
+    pub(in crate::broker) fn grow_to(&mut self, bytes: usize) -> bool {
+        self.grow(bytes.saturating_sub(self.bytes))
     }
 
     /// Gives so many back.

@@ -68,11 +68,8 @@ async fn publish(broker: &Broker, payload: usize) {
 
 /// The clients that have a session.
 fn there(sessions: &Sessions) -> Vec<String> {
-    let mut all: Vec<_> = sessions
-        .clientids()
-        .iter()
-        .map(ToString::to_string)
-        .collect();
+    let state = sessions.0.state.lock();
+    let mut all: Vec<_> = state.by_client.keys().map(ToString::to_string).collect();
     all.sort();
     all
 }
@@ -194,6 +191,57 @@ async fn one_that_is_larger_than_all_bytes_is_not_kept() {
     assert!(there(&sessions).is_empty());
     assert_eq!(broker.stats().sessions_evicted.load(Relaxed), 1);
     assert_eq!(broker.stats().subscriptions.load(Relaxed), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_is_too_large_ends_no_other_one() {
+    let (broker, sessions) = setting(Limits {
+        bytes: 10_000,
+        ..LIMITS
+    });
+    park(&sessions, &broker, "a", SECOND);
+    let large = "x".repeat(10_000);
+    park(&sessions, &broker, &large, 10 * SECOND);
+    assert_eq!(there(&sessions), ["a"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn those_that_end_sooner_give_way_to_messages_and_others_do_not() {
+    let (broker, sessions) = setting(Limits {
+        bytes: 20_000,
+        ..LIMITS
+    });
+    let (own, other) = (session(&broker), session(&broker));
+    for _ in 0..10 {
+        publish(&broker, 1_000).await;
+    }
+    for number in 0..10 {
+        park(&sessions, &broker, &format!("sooner {number}"), SECOND);
+    }
+    sessions.park(&"own".into(), "", own, 10 * SECOND);
+    assert_eq!(broker.stats().session_full.load(Relaxed), 0);
+    let evicted = broker.stats().sessions_evicted.load(Relaxed);
+    assert!((1..10).contains(&evicted), "{evicted}");
+    // Now all that are there end later, or hold next to nothing.
+    sessions.park(&"other".into(), "", other, 5 * SECOND);
+    assert_eq!(there(&sessions), ["other", "own"]);
+    assert!(broker.stats().session_full.load(Relaxed) > 0);
+    assert!(sessions.0.budget.taken() <= 20_000);
+    assert_eq!(sessions.take("own", "").unwrap().queue.len(), 10);
+}
+
+#[tokio::test(start_paused = true)]
+async fn sessions_of_whom_something_holds_are_discarded_and_no_others() {
+    let (broker, sessions) = setting(Limits {
+        sessions: 1_000,
+        ..LIMITS
+    });
+    for number in 0..1_000 {
+        park(&sessions, &broker, &number.to_string(), SECOND);
+    }
+    sessions.discard_those(|clientid| clientid != "777");
+    assert_eq!(there(&sessions), ["777"]);
+    assert_eq!(broker.stats().sessions_discarded.load(Relaxed), 999);
 }
 
 #[tokio::test(start_paused = true)]

@@ -7,7 +7,7 @@ use super::{MANY, drain, message, poll, push_all};
 use crate::broker::{
     Queue, Stats,
     queue::{Batch, Limits, Offered, Ready},
-    sessions::Budget,
+    sessions::{Budget, Reserved},
 };
 
 struct Setting {
@@ -31,7 +31,7 @@ fn setting() -> Setting {
 impl Setting {
     fn detach(&self, messages: usize) {
         let limits = Limits { messages, ..MANY };
-        self.queue.detach(limits, &self.budget);
+        self.queue.detach(limits, Reserved::nothing(&self.budget));
     }
 
     fn take(&self, count: usize) -> Batch {
@@ -156,7 +156,7 @@ fn bytes_are_bounded_without_a_connection() {
         bytes: 3 * size,
         ..MANY
     };
-    it.queue.detach(limits, &it.budget);
+    it.queue.detach(limits, Reserved::nothing(&it.budget));
     for name in ["a1", "b1", "c1", "d1"] {
         assert!(it.queue.push(message(name, 1, 1_000)));
     }
@@ -173,7 +173,7 @@ fn bytes_of_all_sessions_are_bounded_and_each_drops_its_own() {
     let budget = Budget::new(3 * size);
     let (one, other) = (setting(), setting());
     for it in [&one, &other] {
-        it.queue.detach(MANY, &budget);
+        it.queue.detach(MANY, Reserved::nothing(&budget));
     }
     for name in ["a1", "b1", "c1", "d1"] {
         assert!(one.queue.push(message(name, 1, 100)));

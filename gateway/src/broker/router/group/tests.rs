@@ -7,7 +7,11 @@ use std::{
 };
 
 use super::{Group, Member};
-use crate::broker::{Message, Qos, Queue, Stats, Topic, queue::Limits, sessions::Budget};
+use crate::broker::{
+    Message, Qos, Queue, Stats, Topic,
+    queue::Limits,
+    sessions::{Budget, Reserved},
+};
 
 const MANY: Limits = Limits {
     messages: usize::MAX,
@@ -37,7 +41,7 @@ fn of_session() -> Arc<Queue> {
 }
 
 fn park(queue: &Queue) {
-    queue.detach(MANY, &Budget::new(usize::MAX));
+    queue.detach(MANY, Reserved::nothing(&Budget::new(usize::MAX)));
 }
 
 fn join(group: &Group, queue: &Arc<Queue>) -> bool {
