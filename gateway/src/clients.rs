@@ -22,6 +22,7 @@ use crate::{
     auth::{Authentication, Credentials, Grant, Refused},
     authorization::{Access, Rules},
     broker::{Broker, Sessions, queue, sessions, topic},
+    conn_id::ConnId,
     connection::{Begin, CallError, Client, CloseReason, Handle, Moment, Origin},
 };
 
@@ -42,7 +43,7 @@ struct Inner {
     owners: DashMap<Arc<str>, Handle>,
     /// Those that had a clientid, and have been told to end for another one: it has to wait for all of them, as each of
     /// them may have something to hand over. Locked after `owners`.
-    leaving: DashMap<Arc<str>, Vec<Handle>>,
+    leaving: DashMap<Arc<str>, HashMap<ConnId, Handle>>,
     broker: Broker,
     sessions: Sessions,
     /// Whether coming and going is published.
@@ -139,11 +140,8 @@ impl Clients {
 
     /// Ends the sessions of clients that are banned and not connected.
     pub fn end_banned_sessions(&self) {
-        for clientid in self.0.sessions.clientids() {
-            if self.0.bans.is_banned_client(&clientid).is_some() {
-                self.0.sessions.discard(&clientid);
-            }
-        }
+        let is_banned = |clientid: &str| self.0.bans.is_banned_client(clientid).is_some();
+        self.0.sessions.discard_those(is_banned);
     }
 
     /// Makes the connection the client that the credentials name, and closes any older one with the same clientid.
@@ -235,7 +233,7 @@ impl Clients {
             Entry::Occupied(mut entry) => {
                 let older = entry.insert(handle.clone());
                 let mut leaving = self.0.leaving.entry(clientid.clone()).or_default();
-                leaving.push(older.clone());
+                leaving.insert(older.id().clone(), older.clone());
                 Some(older)
             }
         };
@@ -260,29 +258,33 @@ impl Clients {
     /// Waits until all connections that had the clientid before have handed over what they had; or until it is
     /// somebody else's again, who then waits for this one as well.
     async fn alone(&self, clientid: &Arc<str>, handle: &Handle) -> Result<(), CallError> {
-        while let Some(older) = self.leaving(clientid) {
-            if older.id() == handle.id() {
-                return Err(CallError::Gone);
+        while let Some(older) = self.leaving(clientid, handle)? {
+            tokio::select! {
+                () = older.ended() => {}
+                () = handle.ended() => return Err(CallError::Gone),
             }
-            older.ended().await;
         }
         Ok(())
     }
 
-    /// One of those connections, the last that was told to end.
-    fn leaving(&self, clientid: &Arc<str>) -> Option<Handle> {
+    /// One of those connections; `Gone` where this is another one.
+    fn leaving(&self, clientid: &Arc<str>, handle: &Handle) -> Result<Option<Handle>, CallError> {
         let Entry::Occupied(mut entry) = self.0.leaving.entry(clientid.clone()) else {
-            return None;
+            return Ok(None);
         };
-        // From the end alone: of many rivals, each looks at no more than have ended.
-        while let Some(older) = entry.get().last() {
+        if entry.get().contains_key(handle.id()) {
+            return Err(CallError::Gone);
+        }
+        // What has ended goes: of many rivals, each looks at no more than one that has not.
+        while let Some((id, older)) = entry.get().iter().next() {
             if older.alive().is_ok() {
-                return Some(older.clone());
+                return Ok(Some(older.clone()));
             }
-            entry.get_mut().pop();
+            let id = id.clone();
+            entry.get_mut().remove(&id);
         }
         entry.remove();
-        None
+        Ok(None)
     }
 
     /// How long the session of a client is to outlive its connection; zero where it has none.

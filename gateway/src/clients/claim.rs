@@ -26,7 +26,7 @@ impl Drop for Claim {
         owners.remove_if(clientid, |_, owner| owner.id() == id);
         // Whoever wanted the clientid may have given up, and nobody else would look here.
         leaving.remove_if_mut(clientid, |_, older| {
-            older.retain(|older| older.id() != id);
+            older.remove(id);
             older.is_empty()
         });
     }

@@ -112,8 +112,8 @@ async fn takes_over(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn five_thousand_takeovers_of_one_clientid_leave_one_connection_and_nothing_else() {
-    const TAKEOVERS: usize = 5_000;
+async fn ten_thousand_takeovers_of_one_clientid_leave_one_connection_and_nothing_else() {
+    const TAKEOVERS: usize = 10_000;
     let mut it = Setting::new().await;
     let (mut device, conn) = it.connect().await;
     ok(&takes_over(it.adapter.clone(), conn).await.1);
@@ -125,7 +125,7 @@ async fn five_thousand_takeovers_of_one_clientid_leave_one_connection_and_nothin
         ok(&takes_over(it.adapter.clone(), conn).await.1);
         device.closed().await;
         device = next;
-        if number % 500 == 0 {
+        if number % 1_000 == 0 {
             it.serves_the_bystander().await;
         }
     }
