@@ -339,7 +339,13 @@ impl Delivery {
                 stats.unrepeated.fetch_add(left_out as u64, Relaxed);
                 Then::Repeat
             }
-            None if was_lost => Then::Forget,
+            None if was_lost => {
+                let stats = self.shared.settings.broker.stats();
+                stats
+                    .unrepeated
+                    .fetch_add(batch.messages.len() as u64, Relaxed);
+                Then::Forget
+            }
             None => Then::Close,
         }
     }
@@ -354,10 +360,15 @@ impl Delivery {
             return Err(reason.into());
         }
         let (pause, until) = self.patience.next(&settings.policy);
-        let is_over = !pause.is_zero() && Instant::now() + pause > until;
+        let now = Instant::now();
+        let is_over = !pause.is_zero() && now + pause > until;
         if is_over || settings.handlers.gave_up() {
             return Err(CloseReason::HandlerUnavailable.into());
         }
+        let pause = match self.failing {
+            Some((until, _)) => pause.min(until - now),
+            None => pause,
+        };
         self.unless_given_up(sleep(pause)).await
     }
 
