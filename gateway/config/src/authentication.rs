@@ -31,13 +31,13 @@ pub struct Authentication {
     #[serde(with = "RateOrOff")]
     pub failure_rate: Option<Rate>,
 
-    /// How many passwords are hashed at a time, on threads of their own with low priority. Unset: half of the
-    /// processor's cores.
+    /// How many passwords are hashed, and tokens of public keys checked, at a time, on threads of their own with
+    /// low priority. Unset: half of the processor's cores.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     #[schemars(example = 2)]
     pub hashing_threads: Option<HashingThreads>,
 
-    /// How many passwords may wait to be hashed. More are answered with `UNKNOWN`.
+    /// How many passwords and such tokens may wait for that. More are answered with `UNKNOWN`.
     #[serde(with = "Count::<1, 1_000_000>")]
     pub max_waiting_passwords: u32,
 }

@@ -95,7 +95,7 @@ impl Kind {
                     Self::Jwt(before) => Some(&**before),
                     _ => None,
                 });
-                Self::Jwt(Box::new(Jwt::load(jwt, before)?))
+                Self::Jwt(Box::new(Jwt::load(jwt, hashers()?, before)?))
             }
             Authenticator::Http(http) => Self::Http(HttpAuthenticator::load(http)?),
             Authenticator::Certificate(names) => Self::Certificate(names.clone()),

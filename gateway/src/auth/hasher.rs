@@ -1,6 +1,7 @@
-//! Threads that hash passwords: few, with low priority, so that connections that are served do not feel it.
+//! Threads that hash passwords and check signatures: few, with low priority, so that connections that are served do not
+//! feel it.
 //!
-//! Passwords wait in a queue of `max_waiting_passwords` places; when it is full, whoever comes is told that it is busy.
+//! Both wait in a queue of `max_waiting_passwords` places; when it is full, whoever comes is told that it is busy.
 
 use std::{
     io,
@@ -21,7 +22,7 @@ use super::hash::Hash;
 /// How much lower their priority is; the system gives them about a tenth of what a worker gets where both want it.
 const NICE: i32 = 10;
 
-/// How long a password waits for its turn and its hash. No handler waits longer.
+/// How long a job waits for its turn and its end. No handler waits longer.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Something to compute.
@@ -31,9 +32,9 @@ type Job = Box<dyn FnOnce() + Send>;
 #[derive(Clone)]
 pub(super) struct Hasher(SyncSender<Job>);
 
-/// Too many passwords wait already, or this one has waited for too long.
+/// Too many wait already, or this one has waited for too long.
 #[derive(Debug, thiserror::Error)]
-#[error("too many passwords wait to be checked (authentication.max_waiting_passwords)")]
+#[error("too many passwords and tokens wait to be checked (authentication.max_waiting_passwords)")]
 pub(super) struct Busy;
 
 impl Hasher {
@@ -55,13 +56,21 @@ impl Hasher {
 
     /// Whether the hash, which parses, is that of the password.
     pub(super) async fn verify(&self, hash: &str, password: &str) -> Result<bool, Busy> {
-        let (answer, answered) = oneshot::channel();
         let (hash, password) = (hash.to_owned(), password.to_owned());
+        let is_right = move || Hash::parse(&hash).is_ok_and(|hash| hash.is_of(password.as_bytes()));
+        self.run(is_right).await
+    }
+
+    /// Computes something when it is its turn.
+    pub(super) async fn run<T: Send + 'static>(
+        &self,
+        compute: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Busy> {
+        let (answer, answered) = oneshot::channel();
         let job = Box::new(move || {
             // Whoever asked may have gone while it waited.
             if !answer.is_closed() {
-                let is_right = Hash::parse(&hash).is_ok_and(|hash| hash.is_of(password.as_bytes()));
-                let _ = answer.send(is_right);
+                let _ = answer.send(compute());
             }
         });
         self.0.try_send(job).map_err(|error: TrySendError<Job>| {
@@ -69,7 +78,7 @@ impl Hasher {
             Busy
         })?;
         match timeout(PATIENCE, answered).await {
-            Ok(Ok(is_right)) => Ok(is_right),
+            Ok(Ok(computed)) => Ok(computed),
             _ => Err(Busy),
         }
     }

@@ -20,7 +20,7 @@ use self::{
     keys::{Key, Keys},
     served::Served,
 };
-use super::{Attributes, Credentials, Error, Grant, Verdict};
+use super::{Attributes, Credentials, Error, Grant, Verdict, hasher::Hasher};
 
 /// Tokens are looked at up to this length. Headers of HTTP/1 end there, so issuers keep below it.
 const LONGEST: usize = 16 * 1024;
@@ -31,6 +31,8 @@ type Claims = Map<String, Value>;
 pub(super) struct Jwt {
     config: config::Jwt,
     source: Source,
+    /// Where signatures of public keys are checked.
+    threads: Hasher,
 }
 
 /// Where keys come from.
@@ -44,7 +46,11 @@ enum Source {
 impl Jwt {
     /// Reads the files that it needs. `before`: the same authenticator as it was, whose served keys are good until new
     /// ones have come.
-    pub(super) fn load(config: &config::Jwt, before: Option<&Self>) -> Result<Self, Error> {
+    pub(super) fn load(
+        config: &config::Jwt,
+        threads: Hasher,
+        before: Option<&Self>,
+    ) -> Result<Self, Error> {
         signatures::use_ring();
         let source = match &config.jwks_url {
             Some(url) => {
@@ -68,6 +74,7 @@ impl Jwt {
         Ok(Self {
             config: config.clone(),
             source,
+            threads,
         })
     }
 
@@ -134,19 +141,21 @@ impl Jwt {
                 keys.map_err(Verdict::unavailable)?
             }
         };
-        let kid = header.kid.as_deref();
-        let allowed = |key: &&Key| key.signs_with(header.alg) && self.is_wanted(header.alg);
-        if keys.named(kid).next().is_none() {
+        if keys.named(header.kid.as_deref()).next().is_none() {
             return Err(Verdict::Ignore);
         }
-        let mut failure = ErrorKind::InvalidAlgorithm;
-        for key in keys.named(kid).filter(allowed) {
-            match decode::<Claims>(token, &key.decoding, &self.validation(header.alg)) {
-                Ok(good) => return Ok(good.claims),
-                Err(error) => failure = error.into_kind(),
-            }
+        if !self.is_wanted(header.alg) {
+            return Err(Verdict::Deny(denial(&ErrorKind::InvalidAlgorithm)));
         }
-        Err(Verdict::Deny(denial(&failure)))
+        let validation = self.validation(header.alg);
+        if is_cheap(header.alg) {
+            return check(token, header, &keys, &validation);
+        }
+        let (token, header) = (token.to_owned(), header.clone());
+        let checked = self
+            .threads
+            .run(move || check(&token, &header, &keys, &validation));
+        checked.await.map_err(Verdict::unavailable)?
     }
 
     fn is_wanted(&self, algorithm: Algorithm) -> bool {
@@ -215,6 +224,35 @@ impl Jwt {
             .checked_add(since)
             .and_then(|at| at.checked_add(self.config.clock_skew)))
     }
+}
+
+/// Whether its signature takes no longer than what else an Authenticate takes.
+fn is_cheap(algorithm: Algorithm) -> bool {
+    matches!(
+        algorithm,
+        Algorithm::HS256 | Algorithm::HS384 | Algorithm::HS512
+    )
+}
+
+/// Whether one of the keys has signed the token, and what it says.
+fn check(
+    token: &str,
+    header: &Header,
+    keys: &Keys,
+    validation: &Validation,
+) -> Result<Claims, Verdict> {
+    let kid = header.kid.as_deref();
+    let mut failure = ErrorKind::InvalidAlgorithm;
+    for key in keys
+        .named(kid)
+        .filter(|key: &&Key| key.signs_with(header.alg))
+    {
+        match decode::<Claims>(token, &key.decoding, validation) {
+            Ok(good) => return Ok(good.claims),
+            Err(error) => failure = error.into_kind(),
+        }
+    }
+    Err(Verdict::Deny(denial(&failure)))
 }
 
 fn looks_like_a_token(text: &str) -> bool {
