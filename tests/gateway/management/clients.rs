@@ -35,7 +35,10 @@ async fn a_client_is_shown_with_all_that_is_known_of_it() {
     ok(&calls.subscribe("t/+", 1).await);
     ok(&calls.subscribe("s", 0).await);
     managed.handler.hold(true);
-    for payload in ["in flight", "waiting", "too"] {
+    ok(&calls.publish("t/1", 1, "in flight").await);
+    // The handler has it, so the others wait behind it.
+    let mut in_flight = managed.handler.next().await;
+    for payload in ["waiting", "too"] {
         ok(&calls.publish("t/1", 1, payload).await);
     }
     let shown = managed.get("/api/v1/clients/a%20b").await;
@@ -71,7 +74,7 @@ async fn a_client_is_shown_with_all_that_is_known_of_it() {
     assert_eq!(list.len(), 1);
     assert_eq!(list[0]["conn"], shown["conn"]);
     managed.handler.hold(false);
-    managed.handler.next().await.answer(Ok(()));
+    in_flight.answer(Ok(()));
 }
 
 #[tokio::test]
