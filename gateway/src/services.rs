@@ -40,9 +40,6 @@ pub enum Error {
         /// What is wrong, and what would be right.
         problem: &'static str,
     },
-    /// The certificates of the service cannot be checked.
-    #[error("cannot check certificates with what the system trusts; write ca_file")]
-    Roots(#[source] rustls::Error),
     /// The client of a service could not be made.
     #[error("cannot ask {what}")]
     Client {

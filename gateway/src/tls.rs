@@ -13,6 +13,8 @@ pub(crate) mod pem;
 mod shown;
 /// The certificates that a listener wants.
 mod wanted;
+/// TLS where the gateway is the client.
+pub(crate) mod client;
 /// What a device's certificate tells.
 pub mod certificate;
 /// Keys shared with devices.

@@ -9,16 +9,11 @@ use reqwest::{
     header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue},
     redirect::Policy,
 };
-use rustls::{
-    ClientConfig, RootCertStore,
-    client::{WebPkiServerVerifier, danger::ServerCertVerifier},
-};
-use rustls_platform_verifier::Verifier;
 use serde::Serialize;
 use tokio::{sync::Semaphore, time::timeout};
 
 use super::{Error, secret};
-use crate::tls::{self, pem};
+use crate::tls::client;
 
 /// How long an unused connection is kept.
 const IDLE: Duration = Duration::from_secs(60);
@@ -105,10 +100,15 @@ impl Web {
             );
         }
         if url.is_secure() {
-            builder = builder.tls_backend_preconfigured(trust(config)?);
+            let (ca_file, certificate) = (config.ca_file.as_deref(), config.certificate.as_ref());
+            let (trust, expired) = client::config(ca_file, certificate)?;
+            for error in expired {
+                tracing::error!(service = url.shown(), %error, "the service will refuse this gateway");
+            }
+            builder = builder.tls_backend_preconfigured(trust);
         } else {
             // Else it would look for authorities that it does not need.
-            builder = builder.tls_backend_preconfigured(nobody());
+            builder = builder.tls_backend_preconfigured(client::nobody());
         }
         Ok(Self(Arc::new(Inner {
             client: builder.build().map_err(failed)?,
@@ -227,45 +227,4 @@ fn headers(config: &config::HttpClient) -> Result<HeaderMap, Error> {
         headers.insert(AUTHORIZATION, value);
     }
     Ok(headers)
-}
-
-/// Whom to trust, and what to show.
-fn trust(config: &config::HttpClient) -> Result<ClientConfig, Error> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider.clone())
-        .with_safe_default_protocol_versions()
-        .map_err(Error::Roots)?;
-    let verifier: Arc<dyn ServerCertVerifier> = if let Some(path) = &config.ca_file {
-        let mut roots = RootCertStore::empty();
-        roots.add_parsable_certificates(pem::certificates(path)?);
-        let verifier = WebPkiServerVerifier::builder_with_provider(roots.into(), provider);
-        verifier.build().map_err(|source| Error::Client {
-            what: "a service with authorities that no certificate can be checked with",
-            source: source.into(),
-        })?
-    } else {
-        Arc::new(Verifier::new(provider).map_err(Error::Roots)?)
-    };
-    let builder = builder
-        .dangerous()
-        .with_custom_certificate_verifier(verifier);
-    match &config.certificate {
-        Some(certificate) => {
-            let chain = pem::certificates(&certificate.chain)?;
-            let key = pem::key(&certificate.key)?;
-            let shown = builder.with_client_auth_cert(chain, key);
-            shown.map_err(|source| tls::Error::Rustls(source).into())
-        }
-        None => Ok(builder.with_no_client_auth()),
-    }
-}
-
-/// For addresses without TLS.
-fn nobody() -> ClientConfig {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .expect("ring has ciphers for all versions")
-        .with_root_certificates(RootCertStore::empty())
-        .with_no_client_auth()
 }

@@ -128,6 +128,10 @@ pub enum Error {
         hint: String,
     },
 
+    /// The certificates of a server cannot be checked.
+    #[error("cannot check certificates with what the system trusts; write ca_file")]
+    Roots(#[source] rustls::Error),
+
     /// rustls refused the settings.
     #[error("cannot prepare TLS")]
     Rustls(#[source] rustls::Error),

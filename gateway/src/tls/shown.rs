@@ -95,7 +95,8 @@ impl ResolvesServerCert for Shown {
     }
 }
 
-fn certified(
+/// A certificate with its key, which belongs to it.
+pub(super) fn certified(
     chain: Vec<CertificateDer<'static>>,
     files: &config::Certificate,
     provider: &CryptoProvider,
