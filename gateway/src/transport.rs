@@ -25,6 +25,7 @@ mod details;
 /// A WebSocket.
 pub mod websocket;
 
+pub(crate) use self::details::PSK_IDENTITY;
 pub use self::details::{Details, PeerCertificate};
 pub use config::Transport;
 

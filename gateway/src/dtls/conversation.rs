@@ -15,7 +15,10 @@ use super::{
     record,
     session::Refusal,
 };
-use crate::{native, transport::Details};
+use crate::{
+    native,
+    transport::{Details, PSK_IDENTITY},
+};
 
 /// The most bytes of plaintext in a record.
 const RECORD: usize = 16 * 1024;
@@ -314,7 +317,7 @@ impl DatagramSecurity for Conversation {
             details.add("exproto-tls-alpn", protocol);
         }
         if let Some(identity) = ssl.psk_identity() {
-            details.add("exproto-psk-identity", identity);
+            details.add(PSK_IDENTITY, identity);
         }
         details
     }

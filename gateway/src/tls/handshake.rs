@@ -7,7 +7,7 @@ use rustls::{HandshakeKind, ServerConnection};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{Kind, Secured, TlsStream, certificate, psk, stream::Below};
-use crate::transport::Details;
+use crate::transport::{Details, PSK_IDENTITY};
 
 /// Why a handshake failed.
 mod reason;
@@ -122,7 +122,7 @@ fn check_resumed(session: &ServerConnection, device: &[u8]) -> Result<(), Handsh
 fn of_psk(ssl: &SslRef) -> Details {
     let mut details = Details::default();
     if let Some(asked) = psk::asked(ssl) {
-        details.add("exproto-psk-identity", &asked.identity);
+        details.add(PSK_IDENTITY, &asked.identity);
     }
     let suite = ssl.current_cipher();
     let suite = suite.map(|suite| suite.standard_name().unwrap_or(suite.name()));

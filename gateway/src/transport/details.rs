@@ -9,6 +9,9 @@ const MOST: usize = 8 * 1024;
 /// The metadata of one alternative name of a device's certificate.
 pub(crate) const ALTERNATIVE_NAME: &str = "exproto-cert-san";
 
+/// The metadata of the identity of a device's shared key.
+pub(crate) const PSK_IDENTITY: &str = "exproto-psk-identity";
+
 /// What certificates, SNI, PROXY headers and the like tell of a device. Nothing is allocated where there is nothing.
 #[derive(Clone, Debug, Default)]
 pub struct Details(Option<Box<Inner>>);
@@ -87,6 +90,18 @@ impl Details {
         self.0.as_ref()?.certificate.as_ref()
     }
 
+    /// The name that the device has proven: the common name of its certificate, or the identity of its shared key (in
+    /// base64 where it is not plain).
+    #[must_use]
+    pub fn proven_name(&self) -> Option<&str> {
+        let of_certificate = self.certificate().map(|certificate| &*certificate.cn);
+        let of_certificate = of_certificate.filter(|name| !name.is_empty());
+        let named = |name: &str| self.headers()?.get(name)?.to_str().ok();
+        of_certificate
+            .or_else(|| named(PSK_IDENTITY))
+            .or_else(|| named("exproto-psk-identity-bin"))
+    }
+
     /// The alternative names of that certificate, each with its kind: `DNS:…`, `URI:…`, `email:…`, `IP:…`.
     #[must_use]
     pub fn alternative_names(&self) -> Vec<String> {
@@ -122,6 +137,26 @@ mod tests {
             details.headers().unwrap()["exproto-tls-sni"],
             "device.example.net"
         );
+    }
+
+    #[test]
+    fn a_name_is_proven_by_a_certificate_or_a_shared_key() {
+        let mut details = Details::default();
+        assert_eq!(details.proven_name(), None);
+        details.add("exproto-tls-sni", b"device.example.net");
+        assert_eq!(details.proven_name(), None);
+        details.set_certificate(PeerCertificate::default());
+        assert_eq!(details.proven_name(), None);
+        details.add(PSK_IDENTITY, b"meter-1");
+        assert_eq!(details.proven_name(), Some("meter-1"));
+        details.set_certificate(PeerCertificate {
+            cn: "device-7".to_owned(),
+            dn: String::new(),
+        });
+        assert_eq!(details.proven_name(), Some("device-7"));
+        let mut odd = Details::default();
+        odd.add(PSK_IDENTITY, &[0xff]);
+        assert_eq!(odd.proven_name(), Some("/w"));
     }
 
     #[test]
