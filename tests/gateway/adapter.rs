@@ -320,9 +320,9 @@ async fn reflection_is_served_in_both_versions() {
     }
     let handler = TestHandler::start();
     let gateway = TestGateway::start(&handler).await;
-    let wanted = "emqx.exproto.v1.ConnectionAdapter".to_owned();
-    assert!(services!(v1, gateway.channel()).contains(&wanted));
-    assert!(services!(v1alpha, gateway.channel()).contains(&wanted));
+    let served = ["emqx.exproto.v1.ConnectionAdapter", "grpc.health.v1.Health"];
+    assert_eq!(services!(v1, gateway.channel()), served);
+    assert_eq!(services!(v1alpha, gateway.channel()), served);
 }
 
 #[tokio::test]

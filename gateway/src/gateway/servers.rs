@@ -55,6 +55,9 @@ pub(super) fn serve_adapter(
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(proto::DESCRIPTORS)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+            // The files know other services as well, which are not served here.
+            .with_service_name(ADAPTER)
+            .with_service_name("grpc.health.v1.Health")
     };
     let serve = Server::builder()
         .max_concurrent_streams(Some(config.max_concurrent_calls))
