@@ -1,6 +1,8 @@
 //! Rules that concern more than one field. All of them are looked at, so that one start of the
 //! gateway shows every rule that is broken.
 
+use std::time::Duration;
+
 use crate::{ByteSize, Config, error::Problem, tree::Node};
 
 /// Who may be a client.
@@ -9,6 +11,8 @@ mod authentication;
 mod authorization;
 /// Addresses that are taken twice.
 mod binds;
+/// The handler.
+mod handler;
 /// The adapter and the management API.
 mod servers;
 /// Listeners: their names, and each by itself.
@@ -24,7 +28,7 @@ pub(crate) fn check(config: &Config, root: &Node) -> Vec<Problem> {
     authentication::check(config, &mut report);
     authorization::check(config, &mut report);
     binds::check(config, &mut report);
-    handler(config, &mut report);
+    handler::check(config, &mut report);
     servers::check(config, &mut report);
     messages(config, &mut report);
     sessions(config, &mut report);
@@ -51,6 +55,24 @@ impl Report<'_> {
         self.root.has(later) || !self.root.has(earlier)
     }
 
+    /// The least of something must not be above its most.
+    fn ordered(&mut self, (low, min): (&str, Duration), (high, max): (&str, Duration)) {
+        if min <= max {
+            return;
+        }
+        if self.blame(low, high) {
+            self.add(
+                high,
+                format!("it is less than {low}; write the same or more"),
+            );
+        } else {
+            self.add(
+                low,
+                format!("it is more than {high}; write the same or less"),
+            );
+        }
+    }
+
     /// One `what` of the size of one field must fit into another.
     fn fits(&mut self, what: &str, (field, size): Size<'_>, (limit_field, limit): Size<'_>) {
         if size <= limit {
@@ -69,30 +91,6 @@ impl Report<'_> {
 
 /// A field and what it says.
 type Size<'a> = (&'a str, ByteSize);
-
-fn handler(config: &Config, report: &mut Report) {
-    let handler = &config.handler;
-    if handler.addresses.is_empty() {
-        let text = "the list is empty; write an address, or remove the key";
-        report.add("handler.addresses", text);
-    }
-    for (index, address) in handler.addresses.iter().enumerate() {
-        if handler.addresses[..index].contains(address) {
-            let text = format!("{address} stands in the list already; remove one");
-            report.add(&format!("handler.addresses[{index}]"), text);
-        }
-    }
-    let (min, max) = (handler.backoff_min, handler.backoff_max);
-    if min > max {
-        if report.blame("handler.backoff_min", "handler.backoff_max") {
-            let text = "it is less than handler.backoff_min; write the same or more";
-            report.add("handler.backoff_max", text);
-        } else {
-            let text = "it is more than handler.backoff_max; write the same or less";
-            report.add("handler.backoff_min", text);
-        }
-    }
-}
 
 fn messages(config: &Config, report: &mut Report) {
     report.fits(

@@ -170,6 +170,12 @@ impl FromCount for u32 {
     }
 }
 
+impl FromCount for u16 {
+    fn from_count(count: u32) -> Option<Self> {
+        count.try_into().ok()
+    }
+}
+
 impl FromCount for NonZeroU32 {
     fn from_count(count: u32) -> Option<Self> {
         Self::new(count)

@@ -2,19 +2,29 @@
 
 #![allow(clippy::doc_markdown, reason = "QoS is a word")]
 
-use std::time::Duration;
+use std::{num::NonZeroU32, path::PathBuf, time::Duration};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    count::Count,
+    count::{Count, CountOrOff},
     period::{Period, PeriodOrZero},
 };
 
-pub use address::{HandlerAddress, HostPort};
+pub use address::{HandlerAddress, HostName, HostPort, Nameserver};
+pub use choice::{Affinity, Ejection, HealthChecks};
+pub use found::{HandlerDns, HandlerTls};
+pub use list::HandlerList;
 
+/// Addresses, and names of hosts.
 mod address;
+/// Which replica a connection goes to.
+mod choice;
+/// Where replicas are found, and how they are spoken to.
+mod found;
+/// A file with addresses.
+mod list;
 
 /// The handler and the gateway's patience with it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -23,10 +33,60 @@ pub struct Handler {
     /// The gRPC service that the handler implements.
     pub service: HandlerService,
 
-    /// Where the handler's replicas listen: `http://host:port`, once each, and each the address of
-    /// one process: behind a balancer, callbacks of a connection would go to different ones. A
-    /// connection stays with one replica while it lives.
+    /// Where the handler's replicas listen: `http://host:port`, or `https://host:port` for TLS, once
+    /// each, and each the address of one process: behind a balancer, callbacks of a connection would
+    /// go to different ones. A connection stays with one replica while it lives. The list can be
+    /// changed while the gateway runs. Write one of `addresses`, `dns` and `file`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub addresses: Vec<HandlerAddress>,
+
+    /// A name that stands for all replicas, such as that of a headless Service of Kubernetes. It is
+    /// asked for again and again.
+    pub dns: HandlerDns,
+
+    /// A file with the addresses of the replicas, one a line or as a YAML list; what follows a `#` is
+    /// ignored. It is read again when it changes. A bad file changes nothing, and neither does one
+    /// without addresses: write `[]` where there are none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = "/etc/exproto/handlers")]
+    pub file: Option<PathBuf>,
+
+    /// How many replicas there may be. Of more that a name stands for, the rest is left out; a
+    /// longer list in a file is refused.
+    #[serde(with = "Count::<1, 1_000>")]
+    pub max_endpoints: u32,
+
+    /// How long a replica that is no longer found keeps its connections; it gets no new ones. When
+    /// it is found again in that time, nothing has happened; else it is lost. With `0s`, at once.
+    #[serde(with = "PeriodOrZero")]
+    pub removal_grace: Duration,
+
+    /// How replicas with `https://` addresses are spoken to.
+    pub tls: HandlerTls,
+
+    /// What decides which replica a new connection goes to.
+    pub affinity: Affinity,
+
+    /// How long a replica that has just come, or come back, gets fewer new connections than the
+    /// others: at first a tenth of its share, and at the end all of it. `0s`: all of it at once.
+    #[serde(with = "PeriodOrZero")]
+    pub slow_start: Duration,
+
+    /// Whether replicas are asked how they are.
+    pub health: HealthChecks,
+
+    /// Replicas that fail get no new connections for a time.
+    pub ejection: Ejection,
+
+    /// How many callbacks may be under way at a time at one replica. More wait, up to `deadline`, and
+    /// are then tried again as if the replica had not been reached.
+    #[serde(with = "Count::<1, 1_000_000>")]
+    pub max_streams: u32,
+
+    /// How many connections of devices one replica may have. When all replicas are full, further
+    /// devices wait as if none could be reached. `off`: as many as the listeners let in.
+    #[serde(with = "CountOrOff::<1, 10_000_000>")]
+    pub max_connections_per_endpoint: Option<NonZeroU32>,
 
     /// How many HTTP/2 connections to keep to each replica. A replica is lost when one of them
     /// breaks, or when none is left. With two or more, a server that now and then closes a
@@ -79,6 +139,17 @@ impl Default for Handler {
         Self {
             service: HandlerService::ConnectionUnaryHandler,
             addresses: vec![HandlerAddress::new(HostPort::new("127.0.0.1", 9001))],
+            dns: HandlerDns::default(),
+            file: None,
+            max_endpoints: 100,
+            removal_grace: Duration::from_secs(10),
+            tls: HandlerTls::default(),
+            affinity: Affinity::Connection,
+            slow_start: Duration::from_secs(10),
+            health: HealthChecks::default(),
+            ejection: Ejection::default(),
+            max_streams: 10_000,
+            max_connections_per_endpoint: None,
             connections_per_endpoint: 2,
             connect_timeout: Duration::from_secs(5),
             deadline: Duration::from_secs(10),
@@ -89,6 +160,43 @@ impl Default for Handler {
             backoff_min: Duration::from_millis(100),
             backoff_max: Duration::from_secs(5),
         }
+    }
+}
+
+/// Where the replicas of the handler are found.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum HandlerSource<'a> {
+    /// They are written in the configuration.
+    Addresses(&'a [HandlerAddress]),
+    /// A name stands for them.
+    Dns(&'a HostName, &'a HandlerDns),
+    /// They stand in a file.
+    File(&'a PathBuf),
+}
+
+impl Handler {
+    /// Where its replicas are found.
+    #[must_use]
+    pub fn source(&self) -> HandlerSource<'_> {
+        match (&self.dns.name, &self.file) {
+            (Some(name), _) => HandlerSource::Dns(name, &self.dns),
+            (None, Some(file)) => HandlerSource::File(file),
+            (None, None) => HandlerSource::Addresses(&self.addresses),
+        }
+    }
+
+    /// Leaves out the addresses that are there by default alone, where replicas are found elsewhere.
+    pub(crate) fn settle(&mut self, addresses_are_written: bool) {
+        let elsewhere = !matches!(self.source(), HandlerSource::Addresses(_));
+        if elsewhere && !addresses_are_written {
+            self.addresses.clear();
+        }
+    }
+
+    /// The files that are read again when they change.
+    #[must_use]
+    pub fn files(&self) -> Vec<PathBuf> {
+        self.file.iter().cloned().chain(self.tls.files()).collect()
     }
 }
 

@@ -120,6 +120,9 @@ mod rate;
 /// What all that stands as text has in common.
 mod text;
 
+/// Files of text beside the configuration.
+mod text_file;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -143,7 +146,10 @@ pub use error::{Error, Place, Problem};
 pub use framing::{
     Delimiter, Endianness, Escape, Flag, FrameError, Framing, FramingKind, HexBytes, Length,
 };
-pub use handler::{Handler, HandlerAddress, HandlerService, HostPort, OnHandlerLoss};
+pub use handler::{
+    Affinity, Ejection, Handler, HandlerAddress, HandlerDns, HandlerList, HandlerService,
+    HandlerSource, HandlerTls, HealthChecks, HostName, HostPort, Nameserver, OnHandlerLoss,
+};
 pub use limits::{AccessRule, Limits, Traffic};
 pub use listener::{IdleTimeout, Listener, Transport};
 pub use management::Management;
@@ -187,7 +193,7 @@ pub struct Config {
     /// listener for TCP and one for UDP may have the same port.
     ///
     /// These, `limits`, `bans`, `mountpoint`, `authentication`, `authorization`, `connection`,
-    /// `sessions`, `drain` and `log.level` can be changed while the gateway runs: it reads the file
+    /// `handler.addresses`, `sessions`, `drain` and `log.level` can be changed while the gateway runs: it reads the file
     /// again when it changes, and on SIGHUP. What did not change is not touched, and a file with
     /// errors changes nothing.
     pub listeners: Vec<Listener>,

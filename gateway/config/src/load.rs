@@ -30,7 +30,8 @@ impl Config {
     ) -> Result<Self, Error> {
         let mut root = tree::parse(text, origin)?;
         overlay::apply(&mut root, env)?;
-        let config = read(&root)?;
+        let mut config: Self = read(&root)?;
+        config.handler.settle(root.has("handler.addresses"));
         let problems = check(&config, &root);
         if problems.is_empty() {
             Ok(config)

@@ -1,11 +1,6 @@
 //! Rules of who may publish and subscribe, by topic: from files, and from JSON in tokens and answers.
 
-use std::{
-    collections::BTreeMap,
-    fs::File,
-    io::{self, Read as _},
-    path::Path,
-};
+use std::{collections::BTreeMap, path::Path};
 
 use ipnet::IpNet;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -13,6 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use crate::{
     ByteSize, Error, ListenerName, Problem,
     read::read_each,
+    text_file,
     tree::{self, Content},
 };
 
@@ -37,19 +33,7 @@ pub struct Rules(pub Vec<Rule>);
 impl Rules {
     /// Reads a file of at most 16 MiB.
     pub fn load(path: &Path) -> Result<Self, Error> {
-        let unread = |source| Error::Read {
-            path: path.into(),
-            source,
-        };
-        let limit = MAX_FILE.bytes() as u64;
-        let mut text = String::new();
-        File::open(path)
-            .and_then(|file| file.take(limit + 1).read_to_string(&mut text))
-            .map_err(unread)?;
-        if text.len() as u64 > limit {
-            let larger = format!("it is larger than {MAX_FILE}");
-            return Err(unread(io::Error::new(io::ErrorKind::FileTooLarge, larger)));
-        }
+        let text = text_file::read(path, MAX_FILE)?;
         Self::parse(&text, &path.display().to_string())
     }
 

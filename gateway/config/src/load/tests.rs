@@ -62,6 +62,16 @@ fn what_is_written_is_read_back() {
 }
 
 #[test]
+fn a_handler_that_is_found_elsewhere_has_no_address_by_default() {
+    for found in ["dns: {name: h, nameservers: [10.0.0.1]}", "file: /handlers"] {
+        let config = parse(&format!("handler: {{{found}}}")).unwrap();
+        assert_eq!(config.handler.addresses, []);
+        let text = serde_saphyr::to_string(&config).unwrap();
+        assert_eq!(parse(&text), Ok(config));
+    }
+}
+
+#[test]
 fn a_file_is_loaded_by_its_path() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("gateway.yaml");

@@ -2,9 +2,12 @@
 
 use super::error;
 
+/// Of the handler.
+mod handler;
+
 #[test]
 fn every_error_says_where_and_what_to_write() {
-    for (text, expected) in BROKEN {
+    for (text, expected) in BROKEN.iter().chain(handler::BROKEN) {
         assert_eq!(error(text), format!("gateway.yaml:{expected}"), "{text}");
     }
 }
@@ -75,10 +78,6 @@ const BROKEN: &[(&str, &str)] = &[
         "2:9: drain.rate: -5 is out of bounds; write a number from 1 to 1000000",
     ),
     (
-        "handler:\n  connections_per_endpoint: 65",
-        "2:29: handler.connections_per_endpoint: 65 is out of bounds; write a number from 1 to 64",
-    ),
-    (
         "limits:\n  max_connections: 0",
         "2:20: limits.max_connections: 0 is out of bounds; write a number from 1 to 10000000",
     ),
@@ -98,10 +97,6 @@ const BROKEN: &[(&str, &str)] = &[
     (
         "drain:\n  timeout: [1s]",
         "2:12: drain.timeout: this is a list; write a time such as 10s",
-    ),
-    (
-        "handler:\n  deadline: 0s",
-        "2:13: handler.deadline: 0s is too short; write 1ms or more",
     ),
     (
         "listeners:\n  - idle_timeout: 0s",
@@ -241,15 +236,6 @@ const BROKEN: &[(&str, &str)] = &[
          udp, dtls",
     ),
     (
-        "handler:\n  service: ConnectionHandler",
-        "2:12: handler.service: \"ConnectionHandler\" is not supported; write \
-         ConnectionUnaryHandler",
-    ),
-    (
-        "handler:\n  on_handler_loss: retry",
-        "2:20: handler.on_handler_loss: \"retry\" is not supported; write one of close, rebind",
-    ),
-    (
         "broker:\n  kind: redis",
         "2:9: broker.kind: \"redis\" is not supported; write memory",
     ),
@@ -261,16 +247,6 @@ const BROKEN: &[(&str, &str)] = &[
         "log:\n  level: ''",
         "2:10: log.level: \"\" is no log level; write one of off, error, warn, info, \
          debug, trace, as in info or info,exproto_gateway=debug",
-    ),
-    (
-        "handler:\n  addresses: [https://h:1]",
-        "2:15: handler.addresses[0]: \"https://h:1\": TLS to handlers is not supported yet; write \
-         http://host:port",
-    ),
-    (
-        "handler:\n  addresses:\n    - h:1\n    - h",
-        "4:7: handler.addresses[1]: \"h\" is not a handler's address: host and port are needed; \
-         write http://host:port, for example http://127.0.0.1:9001",
     ),
     (
         "adapter:\n  advertised_address: g",
@@ -352,14 +328,6 @@ const BROKEN: &[(&str, &str)] = &[
          adapter.insecure: true, or bind a loopback address",
     ),
     (
-        "handler:\n  addresses: []",
-        "2:14: handler.addresses: the list is empty; write an address, or remove the key",
-    ),
-    (
-        "handler:\n  addresses:\n    - http://h:1\n    - H:1",
-        "4:7: handler.addresses[1]: http://h:1 stands in the list already; remove one",
-    ),
-    (
         "listeners:\n  - session_expiry: 25h",
         "2:21: listeners[0].session_expiry: it is more than sessions.max_expiry; write the same or \
          less",
@@ -378,14 +346,6 @@ const BROKEN: &[(&str, &str)] = &[
         "sessions:\n  max_bytes: 1MiB\n  message_queue_bytes: 2MiB",
         "2:14: sessions.max_bytes: 1MiB cannot hold one session of 2MiB \
          (sessions.message_queue_bytes); write more",
-    ),
-    (
-        "handler:\n  backoff_min: 6s",
-        "2:16: handler.backoff_min: it is more than handler.backoff_max; write the same or less",
-    ),
-    (
-        "handler:\n  backoff_max: 50ms",
-        "2:16: handler.backoff_max: it is less than handler.backoff_min; write the same or more",
     ),
     (
         "connection:\n  message_queue_bytes: 64KiB",
