@@ -2,6 +2,8 @@
 
 /// The listeners as they are served, and what a reload makes of them.
 mod listeners;
+/// The handlers, and what a reload makes of them.
+mod handlers;
 /// A new configuration for a gateway that runs.
 mod reload;
 /// What all callbacks of a listener carry.
@@ -39,7 +41,7 @@ use crate::{
     broker::{self, Broker},
     clients::Clients,
     conn_id::{ConnIds, KeyError},
-    connection::{InProcess, Policy},
+    connection::InProcess,
     handler::{self, Handlers},
     http::Health,
     listen::{self, Connections, Security},
@@ -100,6 +102,9 @@ pub enum Error {
         /// The file and what is wrong with it.
         source: tokens::Error,
     },
+    /// What tells where handlers are, or how they are spoken to, cannot be used.
+    #[error(transparent)]
+    Handler(#[from] handler::Error),
     /// The service that tells handlers the adapter's schema could not be built.
     #[error("cannot build the reflection service")]
     Reflection(#[from] tonic_reflection::server::Error),
@@ -149,7 +154,10 @@ impl Gateway {
     /// As `bind`, with a handler in this process, which is called for bytes alone, in place of the configured ones.
     /// For benchmarks, which so measure the gateway without gRPC.
     pub fn bind_in_process(mut config: Config, handler: InProcess) -> Result<Self, Error> {
-        config.handler.addresses.clear();
+        config.handler = config::Handler {
+            addresses: Vec::new(),
+            ..config::Handler::default()
+        };
         Self::build(config, Some(handler))
     }
 
@@ -170,6 +178,11 @@ impl Gateway {
             .filter_map(Result::err)
             .chain(authorization.into_iter().map(Error::from))
             .chain(Servers::check(config))
+            .chain(
+                Handlers::check(&config.handler)
+                    .into_iter()
+                    .map(Error::from),
+            )
             .collect()
     }
 
@@ -182,7 +195,7 @@ impl Gateway {
         let ports = Ports::take(&config)?;
         let metrics = Metrics::new();
         let registry = Registry::default();
-        let handlers = start_handlers(&config, &registry);
+        let handlers = handlers::start(&config.handler, &registry)?;
         let broker = start_broker(&config.broker, pod.as_str());
         metrics.observe_handlers(&handlers);
         metrics.observe_broker(&broker);
@@ -318,6 +331,7 @@ fn files(config: &Config) -> Vec<PathBuf> {
         .chain(auth::files(config))
         .chain(authorization::files(&config.authorization))
         .chain(Servers::files_of(config))
+        .chain(config.handler.files())
         .collect();
     files.sort();
     files.dedup();
@@ -333,36 +347,10 @@ fn start_broker(config: &config::Broker, pod: &str) -> Broker {
     })
 }
 
-fn start_handlers(config: &Config, registry: &Registry) -> Handlers {
-    let config = &config.handler;
-    let settings = handler::Settings {
-        service: config.service.full_name(),
-        lanes: config.connections_per_endpoint as usize,
-        connect_timeout: config.connect_timeout,
-        deadline: config.deadline,
-        backoff_min: config.backoff_min,
-        backoff_max: config.backoff_max,
-    };
-    let registry = registry.clone();
-    let on_loss: Arc<dyn Fn() + Send + Sync> = Arc::new(move || registry.wake_all());
-    Handlers::start(config, &settings, &on_loss)
-}
-
 fn retained(config: &config::Retained) -> broker::RetainedLimits {
     broker::RetainedLimits {
         messages: config.max_messages as usize,
         bytes: config.max_bytes.bytes(),
         age: config.max_age,
-    }
-}
-
-fn policy(config: &config::Handler) -> Policy {
-    Policy {
-        park_timeout: config.park_timeout,
-        on_handler_loss: config.on_handler_loss,
-        retry_unacknowledged: config.retry_unacknowledged,
-        redelivery_timeout: config.redelivery_timeout,
-        backoff_min: config.backoff_min,
-        backoff_max: config.backoff_max,
     }
 }

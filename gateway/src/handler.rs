@@ -3,27 +3,55 @@
 //! What to do when an attempt fails is the connection's decision (`connection/delivery.rs`). Nothing here knows of
 //! connections: a caller is a number that picks an endpoint.
 
-/// One HTTP/2 connection to an endpoint, and a unary gRPC call on it.
-mod lane;
+/// Where endpoints are found.
+mod discovery;
+
+/// All endpoints that were found, as they come and go.
+mod endpoints;
+
+/// Which of them a connection goes to.
+mod affinity;
 
 /// One address: its lanes, and its lives.
 mod endpoint;
 
-use std::{
-    hash::{DefaultHasher, Hash as _, Hasher as _},
-    pin::pin,
-    sync::Arc,
-};
+/// One life of an endpoint, and the connections that are bound to it.
+mod life;
+
+/// How an endpoint is that stands.
+mod condition;
+
+/// Asking endpoints how they are.
+mod health;
+
+/// Places for those that are ejected.
+mod ejection;
+
+/// A server that has not what is called.
+mod misfit;
+
+/// The HTTP/2 connections of an endpoint.
+mod lanes;
+
+/// One HTTP/2 connection to an endpoint, and a unary gRPC call on it.
+mod lane;
+
+/// TLS to endpoints.
+mod secure;
+
+/// How endpoints are spoken to, and what is counted of them.
+mod settings;
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 use prost::Message;
-use tokio::sync::Notify;
-use tokio_util::sync::CancellationToken;
 
-use self::endpoint::Endpoint;
+use self::endpoints::Inner;
 pub use self::{
-    endpoint::{Life, Settings},
+    affinity::{Wish, key_of},
+    endpoints::{Error, Handlers},
     lane::Failure,
+    life::{Bound, Life},
+    settings::{Resolution, Stats},
 };
 
 /// The callbacks, as the contract names them.
@@ -75,145 +103,4 @@ pub fn frame(message: &impl Message) -> Bytes {
         .encode(&mut frame)
         .expect("the buffer was made for this message");
     frame.freeze()
-}
-
-/// All handler endpoints of a gateway. Clones are the same.
-#[derive(Clone)]
-pub struct Handlers(Arc<Inner>);
-
-struct Inner {
-    endpoints: Vec<Arc<Endpoint>>,
-    /// Told whenever an endpoint becomes ready.
-    ready: Arc<Notify>,
-    /// Nobody is to wait for an endpoint any more.
-    given_up: CancellationToken,
-}
-
-impl Handlers {
-    /// Starts to connect to every address of the configuration. `on_loss` is called each time an endpoint was lost.
-    #[must_use]
-    pub fn start(
-        config: &config::Handler,
-        settings: &Settings,
-        on_loss: &Arc<dyn Fn() + Send + Sync>,
-    ) -> Self {
-        let ready = Arc::new(Notify::new());
-        let endpoints = config
-            .addresses
-            .iter()
-            .map(|address| Endpoint::start(address, settings, ready.clone(), on_loss.clone()))
-            .collect();
-        Self(Arc::new(Inner {
-            endpoints,
-            ready,
-            given_up: CancellationToken::new(),
-        }))
-    }
-
-    /// The endpoint that `key` belongs to: the same as before wherever it is still ready (rendezvous hashing).
-    #[must_use]
-    pub fn pick(&self, key: u64) -> Option<Arc<Life>> {
-        self.0
-            .endpoints
-            .iter()
-            .filter_map(|endpoint| Some((score(endpoint.address(), key), endpoint.life()?)))
-            .max_by_key(|(score, _)| *score)
-            .map(|(_, life)| life)
-    }
-
-    /// As `pick`, but waits until an endpoint is ready. `None` once everybody has given up.
-    pub async fn wait(&self, key: u64) -> Option<Arc<Life>> {
-        let found = async {
-            loop {
-                let mut ready = pin!(self.0.ready.notified());
-                ready.as_mut().enable();
-                if let Some(life) = self.pick(key) {
-                    return life;
-                }
-                ready.await;
-            }
-        };
-        self.0.given_up.run_until_cancelled(found).await
-    }
-
-    /// From now on nobody waits for an endpoint: the pod is about to end.
-    pub fn give_up(&self) {
-        let (ready, total) = self.ready();
-        if ready == 0 {
-            tracing::warn!(
-                total,
-                "no handler endpoint is ready; connections end untold"
-            );
-        }
-        self.0.given_up.cancel();
-    }
-
-    /// Whether nobody waits any more.
-    #[must_use]
-    pub fn gave_up(&self) -> bool {
-        self.0.given_up.is_cancelled()
-    }
-
-    /// How many endpoints are ready, and of how many.
-    #[must_use]
-    pub fn ready(&self) -> (usize, usize) {
-        let ready = self
-            .0
-            .endpoints
-            .iter()
-            .filter(|endpoint| endpoint.life().is_some());
-        (ready.count(), self.0.endpoints.len())
-    }
-
-    /// The endpoints that are not ready, and why, for a person to read.
-    #[must_use]
-    pub fn troubles(&self) -> Vec<String> {
-        let endpoints = self.0.endpoints.iter();
-        endpoints
-            .filter_map(|endpoint| endpoint.trouble())
-            .collect()
-    }
-}
-
-impl Drop for Inner {
-    fn drop(&mut self) {
-        for endpoint in &self.endpoints {
-            endpoint.stop();
-        }
-    }
-}
-
-fn score(address: &str, key: u64) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    (address, key).hash(&mut hasher);
-    hasher.finish()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_new_endpoint_takes_its_share_and_moves_nothing_else() {
-        let old = ["http://a:1", "http://b:1"];
-        let new = ["http://a:1", "http://b:1", "http://c:1"];
-        let winner = |addresses: &[&'static str], key| {
-            addresses
-                .iter()
-                .copied()
-                .max_by_key(|address| score(address, key))
-        };
-        let keys: Vec<u64> = (0..30_000).collect();
-        let moved: Vec<_> = keys
-            .iter()
-            .filter(|key| winner(&old, **key) != winner(&new, **key))
-            .collect();
-        assert!(
-            moved
-                .iter()
-                .all(|key| winner(&new, **key) == Some("http://c:1"))
-        );
-        let share = moved.len() * 100 / keys.len();
-        assert!((30..37).contains(&share), "{share} % moved");
-    }
 }

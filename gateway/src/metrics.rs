@@ -23,6 +23,8 @@ use proto::exproto::ResultCode;
 
 /// What is shown of the pod's connections and calls.
 mod pod;
+/// What is shown of the handler's endpoints.
+mod handlers;
 /// What is shown of the broker.
 mod broker;
 /// What is shown of authentication.
@@ -41,7 +43,7 @@ pub use self::{
 };
 use crate::{
     connection::CloseReason,
-    handler::{Failure, Handlers, Method},
+    handler::{Failure, Method},
 };
 
 /// From well under a local call to the longest deadline, in seconds.
@@ -248,21 +250,6 @@ impl Metrics {
                         counter.observe(count.load(Relaxed), labels);
                     });
                 }
-            })
-            .build();
-    }
-
-    /// Shows how many handler endpoints are ready, and of how many.
-    pub fn observe_handlers(&self, handlers: &Handlers) {
-        let handlers = handlers.clone();
-        let _ = self
-            .meter()
-            .u64_observable_gauge("exproto_handler_endpoints")
-            .with_description("Handler endpoints, ready and in all.")
-            .with_callback(move |gauge| {
-                let (ready, total) = handlers.ready();
-                gauge.observe(ready as u64, &[KeyValue::new("state", "ready")]);
-                gauge.observe(total as u64, &[KeyValue::new("state", "total")]);
             })
             .build();
     }

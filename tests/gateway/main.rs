@@ -44,6 +44,8 @@ mod authentication;
 mod authorization;
 /// Handlers that are slow, wrong, absent or lost.
 mod handlers;
+/// Where handlers are found, and which one a connection goes to.
+mod endpoints;
 /// Handlers that refuse single calls, spoken to in plain HTTP/2.
 mod refusals;
 /// Queues that are full.

@@ -65,6 +65,8 @@ impl PlainHandler {
     fn config(&self) -> Config {
         let mut config = config_for(&[&TestHandler::absent()]);
         config.handler.addresses = vec![self.address.to_string().parse().unwrap()];
+        // Every call is told to the test.
+        config.handler.health.enabled = false;
         config
     }
 

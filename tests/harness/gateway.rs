@@ -38,9 +38,10 @@ pub fn config(handlers: &[&TestHandler]) -> Config {
     config.management.bind = any;
     config.handler.backoff_min = Duration::from_millis(5);
     config.handler.backoff_max = Duration::from_millis(50);
+    config.handler.slow_start = Duration::ZERO;
     config.handler.addresses = handlers
         .iter()
-        .map(|handler| handler.address().to_string().parse().expect("an address"))
+        .map(|handler| handler.url().parse().expect("an address"))
         .collect();
     config
 }

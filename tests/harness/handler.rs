@@ -1,7 +1,12 @@
 //! A handler that does as the test says: a real gRPC server, on a runtime of its own so that it can be killed.
 
+/// What it is besides.
+mod manner;
+/// Its service.
+mod service;
+
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashMap,
     net::{SocketAddr, TcpListener},
     sync::{
         Arc, Mutex,
@@ -11,17 +16,18 @@ use std::{
 
 use bytes::Bytes;
 use proto::exproto::{
-    ConnInfo, EmptySuccess, Message, ReceivedBytesRequest, ReceivedMessagesRequest,
-    SocketClosedRequest, SocketCreatedRequest, TimerTimeoutRequest,
-    connection_unary_handler_server::{ConnectionUnaryHandler, ConnectionUnaryHandlerServer},
+    ConnInfo, Message, connection_unary_handler_server::ConnectionUnaryHandlerServer,
 };
 use tokio::{
     runtime::Runtime,
     sync::{Mutex as AsyncMutex, mpsc, oneshot},
 };
 use tokio_stream::wrappers::TcpListenerStream;
-use tonic::{Request, Response, Status, metadata::MetadataMap, transport::Server};
+use tonic::{Status, metadata::MetadataMap, transport::Server};
+use tonic_health::{ServingStatus, server::HealthReporter};
 
+pub use self::manner::Manner;
+use self::service::Service;
 use crate::within;
 
 /// More callbacks than any test leaves unread.
@@ -128,6 +134,9 @@ pub struct TestHandler {
     script: Arc<Script>,
     callbacks: AsyncMutex<mpsc::Receiver<Callback>>,
     runtime: Option<Runtime>,
+    /// What it is besides; a restart looks here.
+    pub manner: Manner,
+    health: Option<HealthReporter>,
 }
 
 impl Drop for TestHandler {
@@ -155,6 +164,15 @@ impl TestHandler {
     /// When the port is taken.
     #[must_use]
     pub fn start_at(address: SocketAddr) -> Self {
+        Self::start_as(address, Manner::default())
+    }
+
+    /// A handler on that port that is something besides.
+    ///
+    /// # Panics
+    /// When the port is taken.
+    #[must_use]
+    pub fn start_as(address: SocketAddr, manner: Manner) -> Self {
         let socket = TcpListener::bind(address).expect("a free port");
         let address = socket.local_addr().expect("a bound socket");
         let (sender, callbacks) = mpsc::channel(UNREAD);
@@ -168,6 +186,8 @@ impl TestHandler {
             script,
             callbacks: AsyncMutex::new(callbacks),
             runtime: None,
+            manner,
+            health: None,
         };
         handler.serve(socket);
         handler
@@ -197,10 +217,19 @@ impl TestHandler {
         };
         let service =
             ConnectionUnaryHandlerServer::new(service).max_decoding_message_size(64 * 1024 * 1024);
+        let (reporter, health) = tonic_health::server::health_reporter();
+        let health = self.manner.has_health.then_some(health);
+        self.health = health.is_some().then_some(reporter);
+        let tls = self.manner.tls();
         runtime.spawn(async move {
             let socket = tokio::net::TcpListener::from_std(socket).expect("a TCP socket");
-            let server = Server::builder().tcp_nodelay(true).add_service(service);
+            let mut server = Server::builder().tcp_nodelay(true);
+            if let Some(tls) = tls {
+                server = server.tls_config(tls).expect("good files");
+            }
             server
+                .add_service(service)
+                .add_optional_service(health)
                 .serve_with_incoming(TcpListenerStream::new(socket))
                 .await
         });
@@ -236,6 +265,30 @@ impl TestHandler {
         })
         .await;
         self.serve(socket);
+    }
+
+    /// Where it listens, as the configuration has it.
+    #[must_use]
+    pub fn url(&self) -> String {
+        let scheme = match self.manner.certificate {
+            Some(_) => "https",
+            None => "http",
+        };
+        format!("{scheme}://{}", self.address)
+    }
+
+    /// From now on it says that it wants connections, or does not.
+    ///
+    /// # Panics
+    /// When it does not tell how it is.
+    pub async fn set_serving(&self, serving: bool) {
+        let status = if serving {
+            ServingStatus::Serving
+        } else {
+            ServingStatus::NotServing
+        };
+        let health = self.health.as_ref().expect("a handler that tells");
+        health.set_service_status("", status).await;
     }
 
     /// From now on the test answers each callback itself, or no more.
@@ -313,121 +366,4 @@ impl TestHandler {
 fn bind_again(address: SocketAddr) -> std::io::Result<TcpListener> {
     // The standard library's sockets may be bound again while old connections linger.
     TcpListener::bind(address)
-}
-
-/// One life of the handler.
-struct Service {
-    script: Arc<Script>,
-    /// Connections with a callback in flight.
-    in_flight: Arc<Mutex<HashSet<String>>>,
-}
-
-impl Service {
-    async fn called<T>(
-        &self,
-        conn: impl FnOnce(&T) -> String,
-        event: impl FnOnce(T) -> Event,
-        request: Request<T>,
-    ) -> Result<Response<EmptySuccess>, Status> {
-        let script = &self.script;
-        let (metadata, _, request) = request.into_parts();
-        let conn = conn(&request);
-        let event = event(request);
-        let first = self
-            .in_flight
-            .lock()
-            .expect("no panic while locked")
-            .insert(conn.clone());
-        let _in_flight = first.then(|| InFlight(self.in_flight.clone(), conn.clone()));
-        let attempt = metadata.get("exproto-attempt");
-        let attempt = attempt
-            .and_then(|value| value.to_str().ok())
-            .unwrap_or_default();
-        // After its deadline a callback is given up, and its server may not have noticed when the next one comes.
-        let given_up = matches!(&event, Event::Closed(reason) if reason == "handler_timeout")
-            || (matches!(event, Event::Messages(_)) && attempt != "1");
-        if !first && !given_up {
-            script.broken(format!("{conn}: two callbacks in flight"));
-        }
-        // So that a second one would meet the first.
-        for _ in 0..3 {
-            tokio::task::yield_now().await;
-        }
-        let (reply, answer) = oneshot::channel();
-        let hold = script.hold.load(Ordering::SeqCst);
-        script.check(&conn, &event, attempt);
-        let callback = Callback {
-            conn,
-            event,
-            metadata,
-            reply: hold.then_some(reply),
-        };
-        script
-            .callbacks
-            .try_send(callback)
-            .map_err(|_| Status::resource_exhausted("the test reads no callbacks"))?;
-        if hold {
-            answer.await.unwrap_or(Ok(()))?;
-        }
-        Ok(Response::new(EmptySuccess {}))
-    }
-}
-
-/// A callback in flight, until it is answered or given up.
-struct InFlight(Arc<Mutex<HashSet<String>>>, String);
-
-impl Drop for InFlight {
-    fn drop(&mut self) {
-        if let Ok(mut in_flight) = self.0.lock() {
-            in_flight.remove(&self.1);
-        }
-    }
-}
-
-#[tonic::async_trait]
-impl ConnectionUnaryHandler for Service {
-    async fn on_socket_created(
-        &self,
-        request: Request<SocketCreatedRequest>,
-    ) -> Result<Response<EmptySuccess>, Status> {
-        let event =
-            |request: SocketCreatedRequest| Event::Created(request.conninfo.unwrap_or_default());
-        self.called(|request| request.conn.clone(), event, request)
-            .await
-    }
-
-    async fn on_socket_closed(
-        &self,
-        request: Request<SocketClosedRequest>,
-    ) -> Result<Response<EmptySuccess>, Status> {
-        let event = |request: SocketClosedRequest| Event::Closed(request.reason);
-        self.called(|request| request.conn.clone(), event, request)
-            .await
-    }
-
-    async fn on_received_bytes(
-        &self,
-        request: Request<ReceivedBytesRequest>,
-    ) -> Result<Response<EmptySuccess>, Status> {
-        let event = |request: ReceivedBytesRequest| Event::Received(request.bytes);
-        self.called(|request| request.conn.clone(), event, request)
-            .await
-    }
-
-    async fn on_timer_timeout(
-        &self,
-        request: Request<TimerTimeoutRequest>,
-    ) -> Result<Response<EmptySuccess>, Status> {
-        self.called(|request| request.conn.clone(), |_| Event::TimedOut, request)
-            .await
-    }
-
-    async fn on_received_messages(
-        &self,
-        request: Request<ReceivedMessagesRequest>,
-    ) -> Result<Response<EmptySuccess>, Status> {
-        let event = |request: ReceivedMessagesRequest| Event::Messages(request.messages);
-        self.called(|request| request.conn.clone(), event, request)
-            .await
-    }
 }

@@ -6,6 +6,10 @@
 
 /// How long it goes on trying.
 mod patience;
+/// What to do when a handler fails.
+mod policy;
+/// Which handler it wants.
+mod wish;
 /// What it looks like on the wire.
 mod request;
 
@@ -14,44 +18,20 @@ use std::{
     pin::pin,
     sync::{Arc, atomic::Ordering::Relaxed},
     task::{Context, Poll},
-    time::Duration,
 };
 
 use bytes::Bytes;
-use config::OnHandlerLoss;
 use proto::exproto;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use self::patience::Patience;
+pub use self::policy::Policy;
 use super::{CloseReason, Handle, handle::Shared};
 use crate::{
     broker::queue::Batch,
-    handler::{Failure, Life, Method, frame},
+    handler::{Bound, Failure, Life, Method, frame},
     metrics::Outcome,
 };
-
-/// What to do when a handler fails, as the configuration says.
-#[derive(Clone, Debug)]
-pub struct Policy {
-    /// How long to wait for a handler.
-    pub park_timeout: Duration,
-    /// What a lost handler means for its connections.
-    pub on_handler_loss: OnHandlerLoss,
-    /// Whether a call that may have been seen is made again.
-    pub retry_unacknowledged: bool,
-    /// How long messages of `QoS` 1 and 2 are sent again while their callback fails.
-    pub redelivery_timeout: Duration,
-    /// The first pause between two tries; it doubles up to `backoff_max`.
-    pub backoff_min: Duration,
-    /// The longest pause.
-    pub backoff_max: Duration,
-}
-
-impl Policy {
-    pub(super) fn rebinds(&self) -> bool {
-        self.on_handler_loss == OnHandlerLoss::Rebind
-    }
-}
 
 /// Something to tell the handler.
 pub(super) enum Event {
@@ -66,7 +46,7 @@ pub(super) enum Event {
 #[derive(Default)]
 pub(super) struct Standing {
     /// Where its callbacks go.
-    bound: Option<Arc<Life>>,
+    bound: Option<Bound>,
     /// The one that it is bound to has answered `OnSocketCreated`.
     introduced: bool,
     /// Some handler has seen, or may have seen, `OnSocketCreated`.
@@ -78,7 +58,9 @@ pub(super) struct Standing {
 impl Standing {
     /// The handler that it is bound to is gone.
     pub(super) fn lost(&self) -> bool {
-        self.bound.as_ref().is_some_and(|life| life.is_lost())
+        self.bound
+            .as_ref()
+            .is_some_and(|bound| bound.life().is_lost())
     }
 }
 
@@ -272,13 +254,13 @@ impl Delivery {
 
     /// The endpoint that callbacks go to; waits until there is one.
     async fn bound(&mut self) -> Result<Arc<Life>, Stop> {
-        if let Some(life) = &self.standing.bound {
-            return Ok(life.clone());
+        if let Some(bound) = &self.standing.bound {
+            return Ok(bound.life().clone());
         }
         let settings = self.shared.settings.clone();
-        let key = self.shared.key;
-        let life = if let Some(life) = settings.handlers.pick(key) {
-            life
+        let wish = wish::of(&self.shared);
+        let bound = if let Some(bound) = settings.handlers.bind(wish) {
+            bound
         } else {
             let _parked = settings.metrics.parked();
             self.shared.parked.store(!self.standing.met, Relaxed);
@@ -287,17 +269,18 @@ impl Delivery {
                 Some((until, reason)) if until < parked => (until, reason),
                 _ => (parked, CloseReason::HandlerUnavailable),
             };
-            let ready = timeout_at(until, settings.handlers.wait(key));
-            let life = self.unless_given_up(ready).await?.ok().flatten();
-            life.ok_or(reason)?
+            let ready = timeout_at(until, settings.handlers.wait(wish));
+            let bound = self.unless_given_up(ready).await?.ok().flatten();
+            bound.ok_or(reason)?
         };
-        self.standing.bound = Some(life.clone());
+        let life = bound.life().clone();
+        self.standing.bound = Some(bound);
         Ok(life)
     }
 
     async fn call(
         &self,
-        life: &Life,
+        life: &Arc<Life>,
         method: Method,
         frame: Bytes,
         attempt: u32,

@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{Error, policy, tuning::tuning};
+use super::{Error, handlers::policy, tuning::tuning};
 use crate::{
     admission::{Bans, Gate, Level},
     broker::Broker,

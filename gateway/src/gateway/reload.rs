@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{Error, Listeners, files, servers::Servers};
+use super::{Error, Listeners, files, handlers, servers::Servers};
 use crate::{auth::Authentication, authorization::Authorizer, clients::Clients, watch::Watch};
 
 /// The least time between two looks for connections that are banned.
@@ -64,12 +64,13 @@ impl Reloader {
     /// Makes the gateway what the configuration says, as far as that goes without a restart: all of it, or nothing.
     pub fn reload(&self, config: Config) -> Result<Reloaded, Error> {
         let mut current = self.0.config.lock();
-        let needs_restart = needs_restart(&current, &config);
+        let handler = handlers::stays(&current.handler, &config.handler);
+        let needs_restart = needs_restart(&current, &config, &handler);
         // What only a restart changes stays as it is, also where other settings depend on it.
         let config = Config {
             pod: current.pod.clone(),
             cluster: current.cluster.clone(),
-            handler: current.handler.clone(),
+            handler,
             adapter: current.adapter.clone(),
             broker: current.broker.clone(),
             http: current.http.clone(),
@@ -89,10 +90,13 @@ impl Reloader {
     fn apply(&self, config: &Config) -> Result<(), Error> {
         let authentication = self.0.authentication.prepare(config)?;
         let authorization = self.0.authorizer.prepare(&config.authorization)?;
+        let handlers = self.0.listeners.shared().handlers.clone();
+        handlers.prepare(&config.handler)?;
         self.0.listeners.apply(config, || {
             self.0.authentication.apply(authentication);
             self.0.authorizer.apply(authorization);
             self.0.clients.configure(config);
+            handlers.configure(&config.handler);
         })
     }
 
@@ -117,15 +121,17 @@ impl Reloader {
         self.0.authentication.refresh(changed);
         self.0.authorizer.refresh(changed);
         self.0.servers.refresh(changed);
+        let shared = self.0.listeners.shared();
+        handlers::refresh(&shared.handlers, changed, &shared.metrics);
     }
 }
 
-/// The settings that differ and that only a restart can change.
-fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
+/// The settings that differ and that only a restart can change; of those of the handler some are taken.
+fn needs_restart(old: &Config, new: &Config, handler: &config::Handler) -> Vec<&'static str> {
     let differs = [
         ("pod", old.pod != new.pod),
         ("cluster", old.cluster != new.cluster),
-        ("handler", old.handler != new.handler),
+        ("handler", *handler != new.handler),
         ("adapter", old.adapter != new.adapter),
         ("broker", old.broker != new.broker),
         ("http", old.http != new.http),

@@ -9,15 +9,21 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
-use config::HandlerAddress;
+use bytes::{Bytes, BytesMut};
 use h2::client::SendRequest;
 use http::{HeaderMap, Request, StatusCode, Uri};
 use socket2::{SockRef, TcpKeepalive};
-use tokio::{net::TcpStream, task::JoinHandle, time::timeout};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+    task::JoinHandle,
+    time::timeout,
+};
 use tonic::Status;
 
-/// An answer longer than this is no `EmptySuccess`.
+use super::{discovery::Target, secure::Secure};
+
+/// An answer longer than this is to nothing that is asked here.
 const LONGEST_ANSWER: usize = 64 * 1024;
 /// Answers that may have come and not been looked at yet. Each is a small frame, of which `h2` takes only some 130 for
 /// an attack when nothing is said; a busy pod has more.
@@ -51,6 +57,13 @@ pub enum Failure {
 }
 
 impl Failure {
+    pub(super) fn unreached(cause: &str) -> Self {
+        Self::Unreached {
+            cause: cause.to_owned(),
+            closing: false,
+        }
+    }
+
     /// A failure before the request was handed to the connection.
     fn before(error: &h2::Error) -> Self {
         Self::Unreached {
@@ -92,33 +105,50 @@ pub(super) struct Open {
 }
 
 /// Opens an HTTP/2 connection and waits until the other side has spoken HTTP/2.
-pub(super) async fn open(address: &HandlerAddress, connect_timeout: Duration) -> io::Result<Open> {
+pub(super) async fn open(
+    target: &Target,
+    secure: &Secure,
+    connect_timeout: Duration,
+) -> io::Result<Open> {
     let attempt = async {
+        let address = &target.address;
         let tcp = TcpStream::connect((address.host(), address.port())).await?;
         tcp.set_nodelay(true)?;
         watch_for_a_vanished_host(&tcp)?;
-        let (send, mut connection) = h2::client::Builder::new()
-            .enable_push(false)
-            .data_frame_budget(SMALL_ANSWERS * 256)
-            .handshake(tcp)
-            .await
-            .map_err(io::Error::other)?;
-        let mut pings = connection
-            .ping_pong()
-            .expect("the first to ask for it gets it");
-        let mut connection = Box::pin(connection);
-        tokio::select! {
-            answer = pings.ping(h2::Ping::opaque()) => answer.map(drop),
-            ended = &mut connection => ended.and(Err(h2::Reason::NO_ERROR.into())),
+        if target.is_secure() {
+            speak(secure.connect(target, tcp).await?).await
+        } else {
+            speak(tcp).await
         }
-        .map_err(|error| io::Error::other(format!("no HTTP/2 server answers there ({error})")))?;
-        let ended = tokio::spawn(connection);
-        Ok(Open { send, ended })
     };
     timeout(connect_timeout, attempt).await.unwrap_or_else(|_| {
         let said = format!("no HTTP/2 connection within {connect_timeout:?}");
         Err(io::Error::new(io::ErrorKind::TimedOut, said))
     })
+}
+
+/// Begins to speak HTTP/2, and waits for an answer.
+async fn speak<T>(stream: T) -> io::Result<Open>
+where
+    T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let (send, mut connection) = h2::client::Builder::new()
+        .enable_push(false)
+        .data_frame_budget(SMALL_ANSWERS * 256)
+        .handshake(stream)
+        .await
+        .map_err(io::Error::other)?;
+    let mut pings = connection
+        .ping_pong()
+        .expect("the first to ask for it gets it");
+    let mut connection = Box::pin(connection);
+    tokio::select! {
+        answer = pings.ping(h2::Ping::opaque()) => answer.map(drop),
+        ended = &mut connection => ended.and(Err(h2::Reason::NO_ERROR.into())),
+    }
+    .map_err(|error| io::Error::other(format!("no HTTP/2 server answers there ({error})")))?;
+    let ended = tokio::spawn(connection);
+    Ok(Open { send, ended })
 }
 
 fn watch_for_a_vanished_host(tcp: &TcpStream) -> io::Result<()> {
@@ -140,13 +170,13 @@ pub(super) fn was_told_to_go(mut send: SendRequest<Bytes>) -> bool {
     }
 }
 
-/// One unary call whose answer holds nothing.
+/// One call with one message each way. The answer has gRPC's five bytes in front.
 pub(super) async fn call(
     send: SendRequest<Bytes>,
     uri: Uri,
     headers: HeaderMap,
     frame: Bytes,
-) -> Result<(), Failure> {
+) -> Result<Bytes, Failure> {
     let mut send = send
         .ready()
         .await
@@ -168,29 +198,39 @@ pub(super) async fn call(
         return Err(Failure::answered(from_http(head.status)));
     }
     if let Some(status) = Status::from_header_map(&head.headers) {
-        return outcome(status);
+        return outcome(status).map(|()| Bytes::new());
     }
-    let mut length = 0;
+    let mut message = Bytes::new();
     while let Some(data) = body.data().await {
         let data = data.map_err(|error| Failure::after(&error))?;
-        length += data.len();
-        if length > LONGEST_ANSWER {
+        if message.len() + data.len() > LONGEST_ANSWER {
             return Err(Failure::answered(Status::internal(
-                "the answer is too long to be EmptySuccess",
+                "the answer is too long for what was asked",
             )));
         }
         let _ = body.flow_control().release_capacity(data.len());
+        message = joined(message, data);
     }
     let trailers = body
         .trailers()
         .await
         .map_err(|error| Failure::after(&error))?;
     match trailers.as_ref().and_then(Status::from_header_map) {
-        Some(status) => outcome(status),
+        Some(status) => outcome(status).map(|()| message),
         None => Err(Failure::answered(Status::unknown(
             "the answer has no grpc-status",
         ))),
     }
+}
+
+/// Almost every answer is one piece, which is then not copied.
+fn joined(first: Bytes, second: Bytes) -> Bytes {
+    if first.is_empty() {
+        return second;
+    }
+    let mut both = BytesMut::from(first);
+    both.extend_from_slice(&second);
+    both.freeze()
 }
 
 fn outcome(status: Status) -> Result<(), Failure> {

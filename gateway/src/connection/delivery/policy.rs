@@ -1,0 +1,30 @@
+//! What to do when a handler fails.
+
+use std::time::Duration;
+
+use config::{Affinity, OnHandlerLoss};
+
+/// What to do when a handler fails, as the configuration says.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    /// What decides which handler a connection goes to.
+    pub affinity: Affinity,
+    /// How long to wait for a handler.
+    pub park_timeout: Duration,
+    /// What a lost handler means for its connections.
+    pub on_handler_loss: OnHandlerLoss,
+    /// Whether a call that may have been seen is made again.
+    pub retry_unacknowledged: bool,
+    /// How long messages of `QoS` 1 and 2 are sent again while their callback fails.
+    pub redelivery_timeout: Duration,
+    /// The first pause between two tries; it doubles up to `backoff_max`.
+    pub backoff_min: Duration,
+    /// The longest pause.
+    pub backoff_max: Duration,
+}
+
+impl Policy {
+    pub(in crate::connection) fn rebinds(&self) -> bool {
+        self.on_handler_loss == OnHandlerLoss::Rebind
+    }
+}

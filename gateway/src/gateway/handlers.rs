@@ -1,0 +1,52 @@
+//! The handlers as a gateway has them: started, made what a new configuration says, and read again from files.
+
+use std::{path::PathBuf, sync::Arc};
+
+use super::Error;
+use crate::{connection::Policy, handler::Handlers, metrics::Metrics, registry::Registry};
+
+/// Starts to connect to them. A lost one wakes every connection.
+pub(super) fn start(config: &config::Handler, registry: &Registry) -> Result<Handlers, Error> {
+    let registry = registry.clone();
+    let on_loss: Arc<dyn Fn() + Send + Sync> = Arc::new(move || registry.wake_all());
+    Ok(Handlers::start(config, on_loss)?)
+}
+
+/// What to do when they fail.
+pub(super) fn policy(config: &config::Handler) -> Policy {
+    Policy {
+        affinity: config.affinity,
+        park_timeout: config.park_timeout,
+        on_handler_loss: config.on_handler_loss,
+        retry_unacknowledged: config.retry_unacknowledged,
+        redelivery_timeout: config.redelivery_timeout,
+        backoff_min: config.backoff_min,
+        backoff_max: config.backoff_max,
+    }
+}
+
+/// What a reload makes of the settings: other addresses are taken, where they stood in the configuration before.
+pub(super) fn stays(current: &config::Handler, new: &config::Handler) -> config::Handler {
+    let in_config =
+        |handler: &config::Handler| matches!(handler.source(), config::HandlerSource::Addresses(_));
+    let mut stays = current.clone();
+    if in_config(current) && in_config(new) {
+        stays.addresses.clone_from(&new.addresses);
+    }
+    stays
+}
+
+/// Reads again what has one of these files.
+pub(super) fn refresh(handlers: &Handlers, changed: &[PathBuf], metrics: &Metrics) {
+    for (what, read) in handlers.refresh(changed) {
+        metrics.reloaded(what, read.is_ok());
+        match read.map_err(anyhow::Error::from) {
+            Ok(()) => tracing::info!(whose = "handler", "took changed {what}"),
+            Err(error) => tracing::error!(
+                whose = "handler",
+                error = format!("{error:#}"),
+                "cannot use changed {what}; the old ones stay in use"
+            ),
+        }
+    }
+}

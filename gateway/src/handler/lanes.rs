@@ -1,0 +1,105 @@
+//! The lanes of one endpoint: places for HTTP/2 connections, and which of them a call takes.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+use futures_util::FutureExt as _;
+use h2::client::SendRequest;
+use parking_lot::RwLock;
+use tokio::sync::Notify;
+
+/// HTTP/2 has 2^30 calls in a connection. Lanes are replaced long before, and not all at the same time.
+const CALLS_OF_A_LANE: u64 = 1 << 28;
+
+/// The lanes of one endpoint.
+pub(super) struct Lanes(Box<[Slot]>);
+
+/// The place of a lane.
+#[derive(Default)]
+struct Slot {
+    /// Set while the lane takes calls.
+    send: RwLock<Option<SendRequest<Bytes>>>,
+    /// Calls made on it.
+    calls: AtomicU64,
+    /// Which connection this is; each new one counts up.
+    number: AtomicU64,
+    /// The lane takes no more calls, or soon will not, and is to be replaced.
+    due: Notify,
+}
+
+/// A lane that takes a call.
+pub(super) struct Pick {
+    index: usize,
+    number: u64,
+    pub(super) send: SendRequest<Bytes>,
+}
+
+impl Lanes {
+    /// So many empty places.
+    pub(super) fn new(count: usize) -> Self {
+        Self((0..count).map(|_| Slot::default()).collect())
+    }
+
+    /// The lane of `key`, or the next one that stands.
+    pub(super) fn pick(&self, key: u64) -> Option<Pick> {
+        let count = self.0.len();
+        let first = usize::try_from(key % count as u64).unwrap_or_default();
+        let pick = (first..first + count).find_map(|index| {
+            let index = index % count;
+            let send = self.0[index].send.read().clone()?;
+            let number = self.0[index].number.load(Ordering::Acquire);
+            Some(Pick {
+                index,
+                number,
+                send,
+            })
+        })?;
+        let calls = self.0[pick.index].calls.fetch_add(1, Ordering::Relaxed);
+        if calls == CALLS_OF_A_LANE + (CALLS_OF_A_LANE / count as u64) * pick.index as u64 {
+            self.replace(pick.index, pick.number);
+        }
+        Some(pick)
+    }
+
+    /// The lane takes no more calls, unless it has been replaced already.
+    pub(super) fn replace(&self, index: usize, number: u64) {
+        let slot = &self.0[index];
+        if slot.number.load(Ordering::Acquire) == number {
+            slot.due.notify_one();
+        }
+    }
+
+    /// Waits until the lane is to be replaced.
+    pub(super) async fn due(&self, index: usize) {
+        self.0[index].due.notified().await;
+    }
+
+    /// A new connection takes the place.
+    pub(super) fn open(&self, index: usize, send: SendRequest<Bytes>) {
+        let slot = &self.0[index];
+        *slot.send.write() = Some(send);
+        slot.calls.store(0, Ordering::Relaxed);
+        slot.number.fetch_add(1, Ordering::AcqRel);
+        // What was said of the lane before.
+        let _ = slot.due.notified().now_or_never();
+    }
+
+    /// From now on the lane takes no calls. It ends in order once its last call is answered.
+    pub(super) fn close(&self, index: usize) -> Option<SendRequest<Bytes>> {
+        self.0[index].send.write().take()
+    }
+
+    /// The same of all lanes.
+    pub(super) fn close_all(&self) {
+        for index in 0..self.0.len() {
+            drop(self.close(index));
+        }
+    }
+}
+
+impl Pick {
+    /// Which lane it is, and which of its connections.
+    pub(super) fn place(&self) -> (usize, u64) {
+        (self.index, self.number)
+    }
+}

@@ -1,0 +1,193 @@
+//! One life of an endpoint: from its first connection until its memory must be taken for gone.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Uri, header};
+use tokio::{
+    sync::{Semaphore, SemaphorePermit},
+    time::timeout,
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Method,
+    endpoint::Endpoint,
+    lane::{self, Failure},
+};
+
+/// An endpoint from its first connection until it is lost. What was bound to a lost life must go elsewhere.
+pub struct Life {
+    endpoint: Arc<Endpoint>,
+    lost: AtomicBool,
+    over: CancellationToken,
+    /// Connections that are bound to it.
+    connections: AtomicUsize,
+    /// Calls that may be under way.
+    streams: Semaphore,
+    /// It was said that it lacks the service.
+    pub(super) is_misfit: AtomicBool,
+}
+
+/// A connection's place at an endpoint, until it is dropped.
+pub struct Bound(Arc<Life>);
+
+impl Life {
+    pub(super) fn new(endpoint: &Arc<Endpoint>) -> Arc<Self> {
+        Arc::new(Self {
+            endpoint: endpoint.clone(),
+            lost: AtomicBool::new(false),
+            over: CancellationToken::new(),
+            connections: AtomicUsize::new(0),
+            streams: Semaphore::new(endpoint.settings().max_streams),
+            is_misfit: AtomicBool::new(false),
+        })
+    }
+
+    /// Whether the handler that this life stands for is gone, with its memory.
+    #[must_use]
+    pub fn is_lost(&self) -> bool {
+        self.lost.load(Ordering::Acquire)
+    }
+
+    /// The address, for logs.
+    #[must_use]
+    pub fn address(&self) -> &str {
+        self.endpoint.address()
+    }
+
+    pub(super) fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    /// How many connections are bound to it.
+    pub(super) fn connections(&self) -> usize {
+        self.connections.load(Ordering::Acquire)
+    }
+
+    /// Whether another connection may be bound to it.
+    pub(super) fn has_room(&self) -> bool {
+        self.connections() < self.endpoint.settings().max_connections
+    }
+
+    pub(super) fn end(&self) {
+        self.lost.store(true, Ordering::Release);
+        self.over.cancel();
+    }
+
+    /// Waits for its end.
+    pub(super) async fn ended(&self) {
+        self.over.cancelled().await;
+    }
+
+    /// One attempt at one callback. `headers` go along; `key` picks the lane.
+    pub async fn call(
+        self: &Arc<Self>,
+        key: u64,
+        method: Method,
+        headers: HeaderMap,
+        frame: Bytes,
+    ) -> Result<(), Failure> {
+        let _stream = self.stream().await?;
+        let uri = self.endpoint.uri(method);
+        let deadline = self.endpoint.settings().deadline;
+        let outcome = self.attempt(key, uri, headers, frame, deadline).await;
+        let outcome = outcome.map(drop);
+        self.endpoint.learn(self, method, &outcome);
+        outcome
+    }
+
+    /// A question that is no callback, and that does not count as one. `path` is `/service/method`.
+    pub(super) async fn ask(
+        &self,
+        path: &str,
+        frame: Bytes,
+        limit: Duration,
+    ) -> Result<Bytes, Failure> {
+        let uri = self.endpoint.uri_of(path);
+        let mut headers = HeaderMap::with_capacity(4);
+        for (name, value) in [
+            (header::TE, "trailers"),
+            (header::CONTENT_TYPE, "application/grpc"),
+            (
+                header::USER_AGENT,
+                concat!("exproto-gateway/", env!("CARGO_PKG_VERSION")),
+            ),
+        ] {
+            headers.insert(name, HeaderValue::from_static(value));
+        }
+        self.attempt(0, uri, headers, frame, limit).await
+    }
+
+    async fn attempt(
+        &self,
+        key: u64,
+        uri: Uri,
+        headers: HeaderMap,
+        frame: Bytes,
+        limit: Duration,
+    ) -> Result<Bytes, Failure> {
+        let lanes = self.endpoint.lanes();
+        let Some(pick) = lanes.pick(key).filter(|_| !self.is_lost()) else {
+            return Err(Failure::unreached("no connection stands"));
+        };
+        let (index, number) = pick.place();
+        let outcome = timeout(limit, lane::call(pick.send, uri, headers, frame))
+            .await
+            .unwrap_or(Err(Failure::TimedOut(limit)));
+        if matches!(outcome, Err(Failure::Unreached { closing: true, .. })) {
+            lanes.replace(index, number);
+        }
+        outcome
+    }
+
+    /// Leave to make one call more. Whoever waits in vain was not heard of by the handler.
+    async fn stream(&self) -> Result<SemaphorePermit<'_>, Failure> {
+        if let Ok(stream) = self.streams.try_acquire() {
+            return Ok(stream);
+        }
+        let deadline = self.endpoint.settings().deadline;
+        match timeout(deadline, self.streams.acquire()).await {
+            Ok(Ok(stream)) => Ok(stream),
+            _ => Err(Failure::unreached(
+                "all its handler.max_streams calls are under way",
+            )),
+        }
+    }
+}
+
+impl Bound {
+    /// A place, where one is free.
+    pub(super) fn take(life: Arc<Life>) -> Option<Self> {
+        let most = life.endpoint.settings().max_connections;
+        let taken = life
+            .connections
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |count| {
+                (count < most).then_some(count + 1)
+            });
+        taken.ok().map(|_| Self(life))
+    }
+
+    /// The endpoint's life that it is at.
+    #[must_use]
+    pub fn life(&self) -> &Arc<Life> {
+        &self.0
+    }
+}
+
+impl Drop for Bound {
+    fn drop(&mut self) {
+        let most = self.0.endpoint.settings().max_connections;
+        let before = self.0.connections.fetch_sub(1, Ordering::AcqRel);
+        if before >= most {
+            // One place, so one of those who wait.
+            self.0.endpoint.tell_of_room();
+        }
+    }
+}
