@@ -6,8 +6,8 @@ use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::Value;
 
 use crate::{
-    Adapter, Authentication, Authorization, Bans, Config, Connection, Error, Listener, Management,
-    Rules,
+    Adapter, Authentication, Authorization, Bans, Config, Connection, Error, Handler, Listener,
+    Management, Rules,
 };
 
 /// Reads every block behind that fence, and tells how many there are.
@@ -128,6 +128,13 @@ fn every_option_of_authentication_has_an_example() {
     let all = keys::<Authentication>(&[]);
     assert!(all.len() > 40, "{}", all.len());
     are_shown("authentication.md", &all);
+}
+
+#[test]
+fn every_option_of_handlers_has_an_example() {
+    let all = keys::<Handler>(&[]);
+    assert!(all.len() > 35, "{}", all.len());
+    are_shown("handlers.md", &all);
 }
 
 #[test]
