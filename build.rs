@@ -6,7 +6,11 @@ use prost::Message as _;
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=proto");
-    let descriptors = protox::compile(["proto/exproto.proto"], ["proto"])?;
+    let files = [
+        "proto/exproto.proto",
+        "proto/exproto/stream/v1/stream.proto",
+    ];
+    let descriptors = protox::compile(files, ["proto"])?;
     let out = PathBuf::from(env::var("OUT_DIR")?);
     fs::write(out.join("descriptors.bin"), descriptors.encode_to_vec())?;
     tonic_prost_build::configure()

@@ -1,14 +1,33 @@
 //! The contract between the gateway and its users, generated from `proto/`.
 //!
 //! [`exproto`] is `emqx.exproto.v1`: the services that a handler written for EMQX's `ExProto` serves and calls.
-//! Nothing is written by hand here; the meaning of each field stands in `proto/exproto.proto`.
+//! [`stream`] is `exproto.stream.v1`: the ordered stream, which handlers may serve in their place.
+//! Nothing is written by hand here; the meaning of each field stands in the `.proto` files.
 
 // Generated code keeps to prost's and tonic's style, not to ours.
 #![allow(missing_docs, unreachable_pub, clippy::pedantic, clippy::unwrap_used)]
 
 /// `emqx.exproto.v1`: the adapter that the gateway serves, the handler that the user serves.
-pub mod exproto {
-    tonic::include_proto!("emqx.exproto.v1");
+pub use packages::emqx::exproto::v1 as exproto;
+/// `exproto.stream.v1`: many connections on one stream between a gateway pod and a handler.
+pub use packages::exproto::stream::v1 as stream;
+
+/// The packages by their own names, by which they refer to each other.
+mod packages {
+    pub mod emqx {
+        pub mod exproto {
+            pub mod v1 {
+                tonic::include_proto!("emqx.exproto.v1");
+            }
+        }
+    }
+    pub mod exproto {
+        pub mod stream {
+            pub mod v1 {
+                tonic::include_proto!("exproto.stream.v1");
+            }
+        }
+    }
 }
 
 /// The compiled descriptors of every `.proto` file here, for gRPC reflection and for the test that pins the wire.
