@@ -2,16 +2,20 @@
 
 /// From a refused call to the code on the wire.
 mod code;
+/// The calls that come as commands of ordered streams.
+mod commands;
 /// What calls bring beside their message.
 mod metadata;
+
+pub use self::commands::Commands;
 
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use proto::exproto::{
-    AuthenticateRequest, CloseSocketRequest, CodeResponse, PublishRequest, RawPublishRequest,
-    SendBytesRequest, SubscribeRequest, TimerRequest, TimerType, UnsubscribeRequest,
-    connection_adapter_server::ConnectionAdapter,
+    AuthenticateRequest, ClientInfo, CloseSocketRequest, CodeResponse, PublishRequest,
+    RawPublishRequest, SendBytesRequest, SubscribeRequest, TimerRequest, TimerType,
+    UnsubscribeRequest, connection_adapter_server::ConnectionAdapter,
 };
 use tonic::{Request, Response, Status};
 
@@ -100,21 +104,55 @@ impl Adapter {
         })
     }
 
-    async fn publish_as(
-        &self,
-        from: Arc<str>,
-        topic: Topic,
-        qos: Qos,
-        payload: Bytes,
-        retain: bool,
-    ) -> Result<(), CallError> {
-        let publication = Publication {
-            topic,
+    /// Publish, as the client that the connection is.
+    async fn publish_from(&self, handle: &Handle, letter: Letter<'_>) -> Result<(), CallError> {
+        let client = handle.client()?;
+        let (topic, qos) = (self.topic(letter.topic)?, qos(letter.qos)?);
+        let wanted = Wanted::publish(&topic, qos);
+        self.authorize(handle, client, &wanted).await?;
+        let mounted = topic.mount(&client.mountpoint);
+        self.publish(Publication {
+            topic: mounted.map_err(|error| bad_topic(&error))?,
             qos,
-            from,
-            payload,
-            retain,
-        };
+            from: client.clientid.clone(),
+            payload: letter.payload,
+            retain: letter.retain,
+        })
+        .await
+    }
+
+    /// `RawPublish`: by nobody.
+    async fn publish_raw(&self, letter: Letter<'_>) -> Result<(), CallError> {
+        self.publish(Publication {
+            topic: self.topic(letter.topic)?,
+            qos: qos(letter.qos)?,
+            from: NOBODY.into(),
+            payload: letter.payload,
+            retain: letter.retain,
+        })
+        .await
+    }
+
+    async fn subscribe_to(
+        &self,
+        handle: &Handle,
+        topic: &str,
+        number: u32,
+    ) -> Result<(), CallError> {
+        let client = handle.client()?;
+        let (filter, qos) = (self.filter(topic)?, qos(number)?);
+        let wanted = Wanted::subscribe(&filter, qos);
+        self.authorize(handle, client, &wanted).await?;
+        handle.subscribe(mount(&filter, client)?, qos).await
+    }
+
+    async fn unsubscribe_from(&self, handle: &Handle, topic: &str) -> Result<(), CallError> {
+        let client = handle.client()?;
+        let filter = self.filter(topic)?;
+        handle.unsubscribe(mount(&filter, client)?).await
+    }
+
+    async fn publish(&self, publication: Publication) -> Result<(), CallError> {
         self.broker
             .publish(publication)
             .await
@@ -133,6 +171,11 @@ impl Adapter {
         conn: &str,
         outcome: Result<(), CallError>,
     ) -> Response<CodeResponse> {
+        Response::new(self.code(method, conn, outcome))
+    }
+
+    /// The answer to a call, logged and counted.
+    fn code(&self, method: &str, conn: &str, outcome: Result<(), CallError>) -> CodeResponse {
         if let Err(error) = &outcome {
             tracing::debug!(method, conn, %error, "adapter call refused");
         }
@@ -140,8 +183,16 @@ impl Adapter {
         if let Some(index) = ADAPTER_METHODS.iter().position(|each| *each == method) {
             self.metrics.adapter_call(index, response.code());
         }
-        Response::new(response)
+        response
     }
+}
+
+/// What is to be published, as it came.
+struct Letter<'a> {
+    topic: &'a str,
+    qos: u32,
+    payload: Bytes,
+    retain: bool,
 }
 
 fn qos(number: u32) -> Result<Qos, CallError> {
@@ -173,14 +224,18 @@ fn name(field: &'static str, text: &str) -> Result<(), CallError> {
     Ok(())
 }
 
-fn credentials(request: AuthenticateRequest, handle: &Handle) -> Result<Credentials, CallError> {
-    let info = request.clientinfo.ok_or(CallError::Missing("clientinfo"))?;
+fn credentials(
+    clientinfo: Option<ClientInfo>,
+    password: String,
+    handle: &Handle,
+) -> Result<Credentials, CallError> {
+    let info = clientinfo.ok_or(CallError::Missing("clientinfo"))?;
     if info.clientid.is_empty() {
         return Err(CallError::Missing("clientinfo.clientid"));
     }
     name("clientinfo.clientid", &info.clientid)?;
     name("clientinfo.username", &info.username)?;
-    name("password", &request.password)?;
+    name("password", &password)?;
     for (field, text) in [
         ("clientinfo.proto_name", &info.proto_name),
         ("clientinfo.proto_ver", &info.proto_ver),
@@ -198,7 +253,7 @@ fn credentials(request: AuthenticateRequest, handle: &Handle) -> Result<Credenti
     Ok(Credentials {
         clientid: info.clientid,
         username: info.username,
-        password: Password::new(request.password),
+        password: Password::new(password),
         proto_name: info.proto_name,
         proto_ver: info.proto_ver,
         conninfo: handle.info().clone(),
@@ -206,20 +261,24 @@ fn credentials(request: AuthenticateRequest, handle: &Handle) -> Result<Credenti
     })
 }
 
-fn interval(request: &TimerRequest) -> Result<Duration, CallError> {
+fn keepalive(request: &TimerRequest) -> Result<Duration, CallError> {
     if TimerType::try_from(request.r#type) != Ok(TimerType::Keepalive) {
         return Err(CallError::Invalid {
             field: "type",
             problem: format!("{} is no timer; use KEEPALIVE (0)", request.r#type),
         });
     }
-    if request.interval == 0 {
+    interval(request.interval)
+}
+
+fn interval(seconds: u32) -> Result<Duration, CallError> {
+    if seconds == 0 {
         return Err(CallError::Invalid {
             field: "interval",
             problem: "0 seconds; use 1 or more".to_owned(),
         });
     }
-    Ok(Duration::from_secs(request.interval.into()))
+    Ok(Duration::from_secs(seconds.into()))
 }
 
 #[tonic::async_trait]
@@ -250,7 +309,7 @@ impl ConnectionAdapter for Adapter {
         let conn = std::mem::take(&mut request.conn);
         let outcome = async {
             let handle = self.connection(&conn)?;
-            let credentials = credentials(request, &handle)?;
+            let credentials = credentials(request.clientinfo, request.password, &handle)?;
             let expiry = metadata::session_expiry(&metadata)?;
             let authenticated = self.clients.authenticate(&handle, credentials, expiry);
             authenticated.await
@@ -273,7 +332,7 @@ impl ConnectionAdapter for Adapter {
         let request = request.into_inner();
         let outcome = async {
             let handle = self.connection(&request.conn)?;
-            handle.start_timer(interval(&request)?).await
+            handle.start_timer(keepalive(&request)?).await
         };
         Ok(self.answer("StartTimer", &request.conn, outcome.await))
     }
@@ -285,16 +344,14 @@ impl ConnectionAdapter for Adapter {
         let (metadata, _, request) = request.into_parts();
         let outcome = async {
             let handle = self.connection(&request.conn)?;
-            let client = handle.client()?;
-            let retain = metadata::retain(&metadata)?;
-            let (topic, qos) = (self.topic(&request.topic)?, qos(request.qos)?);
-            let wanted = Wanted::publish(&topic, qos);
-            self.authorize(&handle, client, &wanted).await?;
-            let mounted = topic.mount(&client.mountpoint);
-            let topic = mounted.map_err(|error| bad_topic(&error))?;
-            let from = client.clientid.clone();
-            self.publish_as(from, topic, qos, request.payload, retain)
-                .await
+            handle.client()?;
+            let letter = Letter {
+                topic: &request.topic,
+                qos: request.qos,
+                payload: request.payload,
+                retain: metadata::retain(&metadata)?,
+            };
+            self.publish_from(&handle, letter).await
         };
         Ok(self.answer("Publish", &request.conn, outcome.await))
     }
@@ -306,11 +363,8 @@ impl ConnectionAdapter for Adapter {
         let request = request.into_inner();
         let outcome = async {
             let handle = self.connection(&request.conn)?;
-            let client = handle.client()?;
-            let (filter, qos) = (self.filter(&request.topic)?, qos(request.qos)?);
-            let wanted = Wanted::subscribe(&filter, qos);
-            self.authorize(&handle, client, &wanted).await?;
-            handle.subscribe(mount(&filter, client)?, qos).await
+            self.subscribe_to(&handle, &request.topic, request.qos)
+                .await
         };
         Ok(self.answer("Subscribe", &request.conn, outcome.await))
     }
@@ -322,9 +376,7 @@ impl ConnectionAdapter for Adapter {
         let request = request.into_inner();
         let outcome = async {
             let handle = self.connection(&request.conn)?;
-            let client = handle.client()?;
-            let filter = self.filter(&request.topic)?;
-            handle.unsubscribe(mount(&filter, client)?).await
+            self.unsubscribe_from(&handle, &request.topic).await
         };
         Ok(self.answer("Unsubscribe", &request.conn, outcome.await))
     }
@@ -335,10 +387,13 @@ impl ConnectionAdapter for Adapter {
     ) -> Result<Response<CodeResponse>, Status> {
         let (metadata, _, request) = request.into_parts();
         let outcome = async {
-            let retain = metadata::retain(&metadata)?;
-            let (topic, qos) = (self.topic(&request.topic)?, qos(request.qos)?);
-            self.publish_as(NOBODY.into(), topic, qos, request.payload, retain)
-                .await
+            let letter = Letter {
+                topic: &request.topic,
+                qos: request.qos,
+                payload: request.payload,
+                retain: metadata::retain(&metadata)?,
+            };
+            self.publish_raw(letter).await
         };
         Ok(self.answer("RawPublish", "", outcome.await))
     }

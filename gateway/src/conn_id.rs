@@ -117,6 +117,12 @@ impl ConnIds {
         })
     }
 
+    /// When this process started: no two starts of a pod have the same.
+    #[must_use]
+    pub fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
     /// A new name, and the sequence number in it.
     pub fn mint(&self) -> (ConnId, u64) {
         let sequence = self.next.fetch_add(1, Ordering::Relaxed);

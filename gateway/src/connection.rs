@@ -53,7 +53,7 @@ pub use self::{
     description::{Description, Moment, Origin},
     handle::Handle,
     phase::{Attempt, Begin, Client},
-    settings::{InProcess, Settings, Tuning},
+    settings::{Executor, InProcess, Settings, Tuning},
     timers::Patience,
 };
 use self::{
@@ -210,6 +210,10 @@ impl Connection {
                 .into_iter()
                 .flatten()
                 .min(),
+            handler: self
+                .callbacks
+                .unanswered_since()
+                .map(|since| since + self.shared.settings.policy.deadline),
         };
         let patience = self.shared.settings.tuning().patience;
         self.timers.poll_due(&patience, waits, cx).map(Event::Due)
@@ -327,6 +331,7 @@ impl Connection {
             Due::Send => ControlFlow::Break(CloseReason::SlowConsumer),
             // The next look does what the rate lets through.
             Due::Flow => ControlFlow::Continue(()),
+            Due::Handler => ControlFlow::Break(CloseReason::HandlerTimeout),
         }
     }
 

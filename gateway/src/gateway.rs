@@ -20,7 +20,7 @@ use std::{
     time::Duration,
 };
 
-use config::{Bind, Config};
+use config::{Bind, Config, HandlerService};
 use tokio::{net::TcpListener, sync::Semaphore, time::timeout};
 use tokio_util::{
     sync::CancellationToken,
@@ -34,15 +34,15 @@ use self::{
     servers::{Servers, serve_adapter, serve_http, serve_management},
 };
 use crate::{
-    adapter::Adapter,
+    adapter::{self, Adapter},
     admission::{Bans, Level},
     auth::{self, Authentication},
     authorization::{self, Authorizer},
     broker::{self, Broker},
     clients::Clients,
     conn_id::{ConnIds, KeyError},
-    connection::InProcess,
-    handler::{self, Handlers},
+    connection::{Executor, InProcess},
+    handler::{self, Handlers, stream::Identity},
     http::Health,
     listen::{self, Connections, Security},
     management::{Management, Subjects},
@@ -138,7 +138,7 @@ pub struct Gateway {
     listeners: Arc<Listeners>,
     /// Of the files of certificates and keys.
     watch: Watch,
-    adapter: (TcpListener, Adapter),
+    adapter: (TcpListener, Arc<Adapter>),
     http: (TcpListener, Arc<Health>),
     management: Option<(TcpListener, Management)>,
     servers: Arc<Servers>,
@@ -195,14 +195,43 @@ impl Gateway {
         let ports = Ports::take(&config)?;
         let metrics = Metrics::new();
         let registry = Registry::default();
-        let handlers = handlers::start(&config.handler, &registry)?;
+        let identity = Identity {
+            pod: pod.to_string(),
+            epoch: ids.epoch(),
+            adapter_address: headers::adapter_address(&config, ports.adapter.1).unwrap_or_default(),
+        };
+        let handlers = handlers::start(&config.handler, identity, &registry)?;
         let broker = start_broker(&config.broker, pod.as_str());
         metrics.observe_handlers(&handlers);
+        metrics.observe_streams(&handlers);
         metrics.observe_broker(&broker);
         let bans = Bans::new(&config.bans);
+        let watch = Watch::new(files(&config), watch::POLL);
+        let authentication = Authentication::load(&config, metrics.clone())?;
+        let authorizer = Authorizer::new(&config.authorization, metrics.clone())?;
+        let servers = Arc::new(Servers::load(&config, metrics.clone())?);
+        let clients = Clients::new(
+            authentication.clone(),
+            &config,
+            bans.clone(),
+            broker.clone(),
+        );
+        let adapter = Arc::new(Adapter {
+            ids: ids.clone(),
+            registry: registry.clone(),
+            clients: clients.clone(),
+            authorizer: authorizer.clone(),
+            broker: broker.clone(),
+            metrics: metrics.clone(),
+        });
+        let streams = config.handler.service == HandlerService::ConnectionStream;
+        let executor: Option<Arc<dyn Executor>> = match in_process {
+            None if streams => Some(Arc::new(adapter::Commands::new(adapter.clone()))),
+            _ => None,
+        };
         let listeners = Arc::new(Listeners::new(Shared {
             handlers: handlers.clone(),
-            broker: broker.clone(),
+            broker,
             metrics: metrics.clone(),
             lingering: Arc::new(Semaphore::new(shutdown::LINGERING)),
             connections: Connections {
@@ -213,35 +242,18 @@ impl Gateway {
             pod: Level::new(&config.limits),
             bans: bans.clone(),
             adapter: ports.adapter.1,
+            executor,
             in_process,
         }));
-        let watch = Watch::new(files(&config), watch::POLL);
-        let authentication = Authentication::load(&config, metrics.clone())?;
-        let authorizer = Authorizer::new(&config.authorization, metrics.clone())?;
-        let servers = Arc::new(Servers::load(&config, metrics.clone())?);
         listeners.apply(&config, || ())?;
-        let clients = Clients::new(
-            authentication.clone(),
-            &config,
-            bans.clone(),
-            broker.clone(),
-        );
         let subjects = Subjects {
-            ids: ids.clone(),
-            registry: registry.clone(),
+            ids,
+            registry,
             clients: clients.clone(),
             bans,
             metrics: metrics.clone(),
         };
         let management = Management::new(subjects, servers.management_tokens(), &config.management);
-        let adapter = Adapter {
-            ids,
-            registry,
-            clients: clients.clone(),
-            authorizer: authorizer.clone(),
-            broker,
-            metrics: metrics.clone(),
-        };
         Ok(Self {
             addresses: ports.addresses(listeners.addresses()),
             adapter: (ports.adapter.0, adapter),
@@ -308,6 +320,7 @@ impl Gateway {
             ..
         } = listeners.shared();
         let drain = reloader.config().drain.clone();
+        handlers.drain(drain.timeout);
         let drained = shutdown::drain(connections, handlers, lingering, &drain).await;
         end.cancel();
         // Their last answers; whoever keeps a connection open does not keep the process.

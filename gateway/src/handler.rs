@@ -33,6 +33,9 @@ mod misfit;
 /// The HTTP/2 connections of an endpoint.
 mod lanes;
 
+/// The ordered stream.
+pub mod stream;
+
 /// One HTTP/2 connection to an endpoint, and a unary gRPC call on it.
 mod lane;
 

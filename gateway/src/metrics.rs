@@ -9,7 +9,7 @@ use std::{
         Arc,
         atomic::{AtomicI64, AtomicU64, Ordering::Relaxed},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use opentelemetry::{
@@ -29,6 +29,8 @@ mod handlers;
 mod broker;
 /// What is shown of authentication.
 mod authentication;
+/// What is shown of ordered streams.
+mod streams;
 /// What is counted for a listener.
 mod listener;
 /// What is counted of who may publish and subscribe.
@@ -211,6 +213,13 @@ impl Metrics {
         self.callbacks[method as usize][outcome as usize].fetch_add(1, Relaxed);
         let attributes = std::slice::from_ref(&self.durations[method as usize]);
         self.duration.record(took.as_secs_f64(), attributes);
+    }
+
+    /// An event of an ordered stream was acknowledged, which was first sent then.
+    pub fn event(&self, method: Option<Method>, outcome: Outcome, sent: Option<Instant>) {
+        if let (Some(method), Some(sent)) = (method, sent) {
+            self.callback(method, outcome, sent.elapsed());
+        }
     }
 
     /// An adapter call was answered. `method` is an index of [`ADAPTER_METHODS`].

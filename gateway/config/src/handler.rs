@@ -8,8 +8,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    ByteSize,
     count::{Count, CountOrOff},
     period::{Period, PeriodOrZero},
+    size::KibBetween,
 };
 
 pub use address::{HandlerAddress, HostName, HostPort, Nameserver};
@@ -108,8 +110,9 @@ pub struct Handler {
     #[serde(with = "PeriodOrZero")]
     pub park_timeout: Duration,
 
-    /// What becomes of the connections of a replica that was lost.
-    pub on_handler_loss: OnHandlerLoss,
+    /// What becomes of the connections of a replica that was lost. Unset, it is `rebind` with
+    /// `service: ConnectionStream`, and `close` else.
+    pub on_handler_loss: Option<OnHandlerLoss>,
 
     /// Whether a callback that may have reached the handler, but was not answered, is sent again.
     /// `false`: its connection is closed with `handler_lost`. `true`: the handler may see the same
@@ -132,6 +135,9 @@ pub struct Handler {
     /// The longest wait between two attempts; not less than `backoff_min`.
     #[serde(with = "Period")]
     pub backoff_max: Duration,
+
+    /// What holds for `service: ConnectionStream` alone.
+    pub stream: Stream,
 }
 
 impl Default for Handler {
@@ -154,11 +160,70 @@ impl Default for Handler {
             connect_timeout: Duration::from_secs(5),
             deadline: Duration::from_secs(10),
             park_timeout: Duration::from_secs(30),
-            on_handler_loss: OnHandlerLoss::Close,
+            on_handler_loss: None,
             retry_unacknowledged: false,
             redelivery_timeout: Duration::from_secs(30),
             backoff_min: Duration::from_millis(100),
             backoff_max: Duration::from_secs(5),
+            stream: Stream::default(),
+        }
+    }
+}
+
+impl Handler {
+    /// What becomes of the connections of a replica that was lost.
+    #[must_use]
+    pub fn loss_policy(&self) -> OnHandlerLoss {
+        self.on_handler_loss.unwrap_or(match self.service {
+            HandlerService::ConnectionUnaryHandler => OnHandlerLoss::Close,
+            HandlerService::ConnectionStream => OnHandlerLoss::Rebind,
+        })
+    }
+}
+
+/// The ordered stream: its credits and its signs of life. `connection.inbound_limit` bounds the bytes of each
+/// connection that wait for the handler or for its acknowledgement.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Stream {
+    /// How many events of one connection may wait for acknowledgement. A handler may ask for fewer.
+    #[serde(with = "Count::<1, 65536>")]
+    pub max_events: u32,
+
+    /// How many commands of one connection may wait to be carried out, because its device reads
+    /// slowly or somebody has to be asked. A handler that sends more loses the connection.
+    #[serde(with = "Count::<1, 65536>")]
+    pub max_commands: u32,
+
+    /// How many bytes these commands may hold, each counted with 64 bytes more. One command may be
+    /// larger.
+    #[serde(with = "KibBetween::<1, 65536>")]
+    pub max_command_bytes: ByteSize,
+
+    /// The largest batch that a handler may send. A stream that brings a larger one is ended.
+    #[serde(with = "KibBetween::<64, 65536>")]
+    pub max_batch_bytes: ByteSize,
+
+    /// How many bytes of events may wait in each stream for a handler that does not take them. Above
+    /// that the devices of this stream are not read.
+    #[serde(with = "KibBetween::<64, 1_048_576>")]
+    pub buffer: ByteSize,
+
+    /// After how long without anything to say a sign of life is sent. A handler that gives none for
+    /// three times as long is taken for lost.
+    #[serde(with = "Period")]
+    pub heartbeat: Duration,
+}
+
+impl Default for Stream {
+    fn default() -> Self {
+        Self {
+            max_events: 256,
+            max_commands: 1024,
+            max_command_bytes: ByteSize::mib(1),
+            max_batch_bytes: ByteSize::mib(4),
+            buffer: ByteSize::mib(4),
+            heartbeat: Duration::from_secs(10),
         }
     }
 }
@@ -206,6 +271,9 @@ pub enum HandlerService {
     /// One unary call for each callback.
     #[default]
     ConnectionUnaryHandler,
+    /// The ordered stream, `exproto.stream.v1.ConnectionStream`: all connections on a few streams, in
+    /// batches. Sockets outlive their handler, and nothing is lost, doubled or reordered.
+    ConnectionStream,
 }
 
 impl HandlerService {
@@ -214,6 +282,7 @@ impl HandlerService {
     pub fn full_name(self) -> &'static str {
         match self {
             Self::ConnectionUnaryHandler => "emqx.exproto.v1.ConnectionUnaryHandler",
+            Self::ConnectionStream => "exproto.stream.v1.ConnectionStream",
         }
     }
 }

@@ -148,7 +148,7 @@ pub use framing::{
 };
 pub use handler::{
     Affinity, Ejection, Handler, HandlerAddress, HandlerDns, HandlerList, HandlerService,
-    HandlerSource, HandlerTls, HealthChecks, HostName, HostPort, Nameserver, OnHandlerLoss,
+    HandlerSource, HandlerTls, HealthChecks, HostName, HostPort, Nameserver, OnHandlerLoss, Stream,
 };
 pub use limits::{AccessRule, Limits, Traffic};
 pub use listener::{IdleTimeout, Listener, Transport};

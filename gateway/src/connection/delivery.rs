@@ -26,6 +26,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use self::patience::Patience;
 pub use self::policy::Policy;
+pub(super) use self::{request::message, wish::of as wish};
 use super::{CloseReason, Handle, handle::Shared};
 use crate::{
     broker::queue::Batch,

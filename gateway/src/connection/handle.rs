@@ -210,6 +210,32 @@ impl Handle {
         Ok(())
     }
 
+    /// As `send` where nothing has to be waited for; else nothing is done, and the bytes come back.
+    pub fn try_send(&self, bytes: Bytes) -> Result<(), Bytes> {
+        let shared = &*self.0;
+        let is_nothing = bytes.is_empty() && !shared.keeps_boundaries;
+        if is_nothing || bytes.len() > shared.settings.tuning().max_send {
+            return Err(bytes);
+        }
+        let wanted = Outbox::permits(shared.outbox_limit, shared.keeps_boundaries, bytes.len());
+        let Ok(permit) = shared.room.try_acquire_many(wanted) else {
+            return Err(bytes);
+        };
+        match shared.mailbox.try_send(Box::new(Command::Send(bytes))) {
+            Ok(()) => {
+                permit.forget();
+                self.wake();
+                Ok(())
+            }
+            Err(Refused::Full(command)) => match *command {
+                Command::Send(bytes) => Err(bytes),
+                _ => unreachable!("it is the command that was just made"),
+            },
+            // Whoever tries again hears that it is gone.
+            Err(Refused::Closed) => Err(Bytes::new()),
+        }
+    }
+
     /// Closes the connection after writing what was accepted.
     pub async fn close(&self) -> Result<(), CallError> {
         self.call(|reply| Command::Close { reply }).await

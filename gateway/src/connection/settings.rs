@@ -6,18 +6,25 @@ use arc_swap::{ArcSwap, Guard};
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use http::HeaderMap;
+use proto::stream::command::Kind;
 use tokio::sync::Semaphore;
 
 use super::{Handle, Policy, timers::Patience};
 use crate::{
     admission::Gate,
     broker::{Broker, queue},
-    handler::Handlers,
+    handler::{Handlers, stream::Outcome},
     metrics::{ListenerMetrics, Metrics},
 };
 
 /// A handler in this process: it is given the connection and bytes that were read.
 pub type InProcess = Arc<dyn Fn(Handle, Bytes) -> BoxFuture<'static, ()> + Send + Sync>;
+
+/// Who carries out the commands that come on ordered streams.
+pub trait Executor: Send + Sync {
+    /// Carries a command of this connection out, and answers as the adapter would.
+    fn carry_out(&self, handle: Handle, command: Kind) -> BoxFuture<'static, Outcome>;
+}
 
 /// What all connections of a listener share.
 pub struct Settings {
@@ -27,6 +34,8 @@ pub struct Settings {
     pub policy: Policy,
     /// Who is told.
     pub handlers: Handlers,
+    /// Where the ordered stream is spoken: who carries out its commands.
+    pub executor: Option<Arc<dyn Executor>>,
     /// Who is told in their place, of bytes alone; for benchmarks.
     pub in_process: Option<InProcess>,
     /// Who routes messages.

@@ -27,6 +27,8 @@ pub(super) enum Due {
     Send,
     /// A rate lets something through again.
     Flow,
+    /// The handler owes an acknowledgement for too long.
+    Handler,
 }
 
 /// How long a connection may wait for what, as the configuration has it now.
@@ -49,6 +51,8 @@ pub(super) struct Waits {
     pub(super) stalled: Option<Instant>,
     /// When a rate lets something through again.
     pub(super) flow: Option<Instant>,
+    /// Until when the handler may acknowledge something.
+    pub(super) handler: Option<Instant>,
 }
 
 /// The timers of one connection.
@@ -113,6 +117,7 @@ impl Timers {
                 .stalled
                 .map(|since| (since + patience.send, Due::Send)),
             waits.flow.map(|at| (at, Due::Flow)),
+            waits.handler.map(|at| (at, Due::Handler)),
         ];
         let device = if self.ending {
             [None; 3]
@@ -273,7 +278,7 @@ mod tests {
         };
         let stalled = Waits {
             stalled: Some(start),
-            flow: None,
+            ..Waits::default()
         };
         let paused = Waits {
             flow: Some(start + SECOND),
@@ -294,7 +299,7 @@ mod tests {
         let patience = patience(Some(1), Some(1));
         let stalled = Waits {
             stalled: Some(start),
-            flow: None,
+            ..Waits::default()
         };
         assert_eq!(next(&timers, &patience), None);
         assert_eq!(timers.next(&patience, stalled).unwrap().1, Due::Send);

@@ -3,13 +3,25 @@
 use std::{path::PathBuf, sync::Arc};
 
 use super::Error;
-use crate::{connection::Policy, handler::Handlers, metrics::Metrics, registry::Registry};
+use crate::{
+    connection::Policy,
+    handler::{
+        Handlers,
+        stream::{Credits, Identity},
+    },
+    metrics::Metrics,
+    registry::Registry,
+};
 
 /// Starts to connect to them. A lost one wakes every connection.
-pub(super) fn start(config: &config::Handler, registry: &Registry) -> Result<Handlers, Error> {
+pub(super) fn start(
+    config: &config::Handler,
+    identity: Identity,
+    registry: &Registry,
+) -> Result<Handlers, Error> {
     let registry = registry.clone();
     let on_loss: Arc<dyn Fn() + Send + Sync> = Arc::new(move || registry.wake_all());
-    Ok(Handlers::start(config, on_loss)?)
+    Ok(Handlers::start(config, identity, on_loss)?)
 }
 
 /// What to do when they fail.
@@ -17,11 +29,14 @@ pub(super) fn policy(config: &config::Handler) -> Policy {
     Policy {
         affinity: config.affinity,
         park_timeout: config.park_timeout,
-        on_handler_loss: config.on_handler_loss,
+        on_handler_loss: config.loss_policy(),
         retry_unacknowledged: config.retry_unacknowledged,
         redelivery_timeout: config.redelivery_timeout,
         backoff_min: config.backoff_min,
         backoff_max: config.backoff_max,
+        deadline: config.deadline,
+        max_events: config.stream.max_events as usize,
+        command_credits: Credits::of_commands(&config.stream),
     }
 }
 

@@ -8,14 +8,18 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 /// By how much the deadline that handlers are told is longer than the true one.
 const TOLD_LONGER: Duration = Duration::from_secs(1);
 
+/// Where handlers reach this pod's own adapter, as far as that is known.
+pub(super) fn adapter_address(config: &Config, adapter: SocketAddr) -> Option<String> {
+    let pod_ip = std::env::var("POD_IP").ok().and_then(|ip| ip.parse().ok());
+    config.adapter.advertise(adapter, pod_ip)
+}
+
 /// The metadata that all callbacks of a listener carry.
 pub(super) fn headers(
     config: &Config,
     listener: &config::Listener,
     adapter: SocketAddr,
 ) -> HeaderMap {
-    let pod_ip = std::env::var("POD_IP").ok().and_then(|ip| ip.parse().ok());
-    let advertised = config.adapter.advertise(adapter, pod_ip);
     // A little longer than we wait, so that we say when time is up and not the handler's library.
     let told = config.handler.deadline + TOLD_LONGER;
     // gRPC takes eight digits.
@@ -45,7 +49,7 @@ pub(super) fn headers(
             headers.insert(name, value);
         }
     }
-    if let Some(address) = advertised
+    if let Some(address) = adapter_address(config, adapter)
         && let Ok(address) = HeaderValue::from_str(&address)
     {
         headers.insert(HeaderName::from_static("exproto-adapter-address"), address);

@@ -12,7 +12,7 @@ use super::{Error, handlers::policy, tuning::tuning};
 use crate::{
     admission::{Bans, Gate, Level},
     broker::Broker,
-    connection::{CloseReason, Handle, InProcess, Policy, Settings, Tuning},
+    connection::{CloseReason, Executor, Handle, InProcess, Policy, Settings, Tuning},
     handler::Handlers,
     listen::{self, Connections, Listener, Security, Sockets},
     metrics::{ListenerMetrics, Metrics},
@@ -21,6 +21,8 @@ use crate::{
 /// What all listeners share.
 pub(super) struct Shared {
     pub(super) handlers: Handlers,
+    /// Where the ordered stream is spoken: who carries out its commands.
+    pub(super) executor: Option<Arc<dyn Executor>>,
     pub(super) in_process: Option<InProcess>,
     pub(super) broker: Broker,
     pub(super) metrics: Arc<Metrics>,
@@ -215,6 +217,7 @@ impl Listeners {
             listener: name,
             policy,
             handlers: shared.handlers.clone(),
+            executor: shared.executor.clone(),
             in_process: shared.in_process.clone(),
             broker: shared.broker.clone(),
             counts: counts.clone(),

@@ -40,14 +40,14 @@ pub(super) fn serve_http(
 }
 
 pub(super) fn serve_adapter(
-    (socket, adapter): (TcpListener, Adapter),
+    (socket, adapter): (TcpListener, Arc<Adapter>),
     servers: &Servers,
     config: &config::Adapter,
     end: CancellationToken,
 ) -> Result<AbortOnDropHandle<()>, Error> {
     let limit = config.max_request.bytes();
     let metrics = adapter.metrics.clone();
-    let service = ConnectionAdapterServer::new(adapter).max_decoding_message_size(limit);
+    let service = ConnectionAdapterServer::from_arc(adapter).max_decoding_message_size(limit);
     let service = Guard::new(service, servers.callers(), metrics.clone());
     let door = Door::open(socket, servers.adapter(), metrics, config.max_connections);
     let (reporter, health) = tonic_health::server::health_reporter();

@@ -146,6 +146,9 @@ impl Endpoint {
 
     /// Itself, if it takes another connection.
     pub(super) fn offer(&self) -> Option<Offer> {
+        if !self.takes_streams() {
+            return None;
+        }
         let state = self.state.lock();
         let life = state.open().filter(|life| life.has_room())?;
         Some(Offer {
@@ -156,7 +159,12 @@ impl Endpoint {
 
     /// Whether it takes new connections, be it full or not.
     pub(super) fn is_ready(&self) -> bool {
-        self.state.lock().open().is_some()
+        self.takes_streams() && self.state.lock().open().is_some()
+    }
+
+    /// Not where the ordered stream is spoken, and the handler has said goodbye on all of them.
+    fn takes_streams(&self) -> bool {
+        self.settings().stream.is_none() || self.lanes.stream(0).is_some()
     }
 
     pub(super) fn is_ejected(&self) -> bool {

@@ -4,7 +4,7 @@ use std::{
     path::PathBuf,
     pin::pin,
     sync::{Arc, OnceLock, Weak},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use arc_swap::ArcSwap;
@@ -22,6 +22,7 @@ use super::{
     life::Bound,
     secure::Secure,
     settings::{Resolution, Settings, Shared, Stats},
+    stream::{self, Identity},
 };
 use crate::tls;
 
@@ -68,18 +69,20 @@ impl Handlers {
     /// What the configuration names and cannot be used.
     pub fn start(
         config: &config::Handler,
+        identity: Identity,
         on_loss: Arc<dyn Fn() + Send + Sync>,
     ) -> Result<Self, Error> {
         let inner = Arc::new(Inner {
             endpoints: ArcSwap::default(),
             turn: Mutex::new(()),
             shared: Arc::new(Shared {
-                settings: Settings::from(config),
+                settings: Settings::new(config, identity),
                 secure: Secure::new(&config.tls),
                 bench: Bench::new(config.ejection.max_share),
                 ready: Notify::new(),
                 on_loss,
                 stats: Stats::default(),
+                stream_counts: Arc::default(),
             }),
             file: config.file.clone(),
             trouble: Mutex::new(None),
@@ -97,6 +100,19 @@ impl Handlers {
             let _ = inner.follower.set(AbortOnDropHandle::new(following));
         }
         Ok(Self(inner))
+    }
+
+    /// What is counted of ordered streams.
+    #[must_use]
+    pub fn stream_counts(&self) -> &Arc<stream::Counts> {
+        &self.0.shared.stream_counts
+    }
+
+    /// Tells handlers that the pod is about to go, where they can be told.
+    pub fn drain(&self, within: Duration) {
+        for endpoint in self.0.endpoints.load().iter() {
+            endpoint.lanes().drain(within);
+        }
     }
 
     /// Reads the files for nothing but to see whether they can be used, and tells which cannot.

@@ -5,29 +5,33 @@
 
 use std::{
     io,
+    sync::Arc,
     task::{Context, Poll, Waker},
     time::Duration,
 };
 
 use bytes::{Bytes, BytesMut};
+use futures_util::future::BoxFuture;
 use h2::client::SendRequest;
 use http::{HeaderMap, Request, StatusCode, Uri};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
-    task::JoinHandle,
     time::timeout,
 };
+use tokio_util::task::AbortOnDropHandle;
 use tonic::Status;
 
-use super::{discovery::Target, secure::Secure};
+use super::{discovery::Target, settings::Shared, stream};
 
 /// An answer longer than this is to nothing that is asked here.
 const LONGEST_ANSWER: usize = 64 * 1024;
 /// Answers that may have come and not been looked at yet. Each is a small frame, of which `h2` takes only some 130 for
 /// an attack when nothing is said; a busy pod has more.
 const SMALL_ANSWERS: usize = 256 * 1024;
+/// What a handler may send before we have looked at it. Answers of unary calls are tiny; batches are not.
+const WINDOW: u32 = 1024 * 1024;
 /// The kernel notices a handler's host that vanished by itself. (HTTP/2 pings would do too, but servers that follow
 /// gRPC's defaults answer frequent pings with GOAWAY.)
 const PROBE_AFTER: Duration = Duration::from_secs(10);
@@ -101,24 +105,25 @@ pub(super) struct Open {
     /// Takes calls. The connection ends in order once the last clone and the last call are gone.
     pub(super) send: SendRequest<Bytes>,
     /// Ends with the connection: an error where it broke.
-    pub(super) ended: JoinHandle<Result<(), h2::Error>>,
+    pub(super) ended: BoxFuture<'static, Result<(), String>>,
+    /// Where the ordered stream is spoken: the stream. The connection ends with it.
+    pub(super) stream: Option<Arc<stream::Lane>>,
 }
 
-/// Opens an HTTP/2 connection and waits until the other side has spoken HTTP/2.
-pub(super) async fn open(
-    target: &Target,
-    secure: &Secure,
-    connect_timeout: Duration,
-) -> io::Result<Open> {
+/// Opens HTTP/2 connection number `number` of an endpoint, and waits until the other side has spoken HTTP/2; where the
+/// ordered stream is spoken, until it has said hello.
+pub(super) async fn open(target: &Target, number: usize, shared: &Shared) -> io::Result<Open> {
+    let connect_timeout = shared.settings.connect_timeout;
     let attempt = async {
         let address = &target.address;
         let tcp = TcpStream::connect((address.host(), address.port())).await?;
         tcp.set_nodelay(true)?;
         watch_for_a_vanished_host(&tcp)?;
         if target.is_secure() {
-            speak(secure.connect(target, tcp).await?).await
+            let stream = shared.secure.connect(target, tcp).await?;
+            speak(stream, target, number, shared).await
         } else {
-            speak(tcp).await
+            speak(tcp, target, number, shared).await
         }
     };
     timeout(connect_timeout, attempt).await.unwrap_or_else(|_| {
@@ -128,27 +133,53 @@ pub(super) async fn open(
 }
 
 /// Begins to speak HTTP/2, and waits for an answer.
-async fn speak<T>(stream: T) -> io::Result<Open>
+async fn speak<T>(stream: T, target: &Target, number: usize, shared: &Shared) -> io::Result<Open>
 where
     T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let (send, mut connection) = h2::client::Builder::new()
         .enable_push(false)
         .data_frame_budget(SMALL_ANSWERS * 256)
+        .initial_window_size(WINDOW)
+        .initial_connection_window_size(WINDOW)
         .handshake(stream)
         .await
         .map_err(io::Error::other)?;
     let mut pings = connection
         .ping_pong()
         .expect("the first to ask for it gets it");
-    let mut connection = Box::pin(connection);
     tokio::select! {
         answer = pings.ping(h2::Ping::opaque()) => answer.map(drop),
         ended = &mut connection => ended.and(Err(h2::Reason::NO_ERROR.into())),
     }
     .map_err(|error| io::Error::other(format!("no HTTP/2 server answers there ({error})")))?;
-    let ended = tokio::spawn(connection);
-    Ok(Open { send, ended })
+    let Some(streams) = &shared.settings.stream else {
+        let ended = tokio::spawn(connection);
+        return Ok(Open {
+            send,
+            ended: Box::pin(async {
+                let ended = ended.await.unwrap_or(Ok(()));
+                ended.map_err(|error| error.to_string())
+            }),
+            stream: None,
+        });
+    };
+    let uri = format!("{}/{}/Run", target.origin(), shared.settings.service);
+    let uri = uri.parse().expect("a parsed address and a name make a URI");
+    let counts = &shared.stream_counts;
+    let opened = stream::open(send.clone(), connection, uri, number, streams, counts);
+    let (lane, driver) = Box::pin(opened).await.map_err(io::Error::other)?;
+    let driver = AbortOnDropHandle::new(tokio::spawn(driver));
+    Ok(Open {
+        send,
+        ended: Box::pin(async {
+            match driver.await {
+                Ok(stream::Ended::Broken(why)) => Err(why),
+                Ok(stream::Ended::InOrder(_)) | Err(_) => Ok(()),
+            }
+        }),
+        stream: Some(lane),
+    })
 }
 
 fn watch_for_a_vanished_host(tcp: &TcpStream) -> io::Result<()> {

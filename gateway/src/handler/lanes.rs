@@ -1,12 +1,20 @@
 //! The lanes of one endpoint: places for HTTP/2 connections, and which of them a call takes.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use h2::client::SendRequest;
 use parking_lot::RwLock;
 use tokio::sync::Notify;
+
+use super::{lane, stream};
 
 /// HTTP/2 has 2^30 calls in a connection. Lanes are replaced long before, and not all at the same time.
 const CALLS_OF_A_LANE: u64 = 1 << 28;
@@ -19,6 +27,8 @@ pub(super) struct Lanes(Box<[Slot]>);
 struct Slot {
     /// Set while the lane takes calls.
     send: RwLock<Option<SendRequest<Bytes>>>,
+    /// Set while it carries an ordered stream.
+    stream: RwLock<Option<Arc<stream::Lane>>>,
     /// Calls made on it.
     calls: AtomicU64,
     /// Which connection this is; each new one counts up.
@@ -61,6 +71,21 @@ impl Lanes {
         Some(pick)
     }
 
+    /// The stream of `key`, or the next one that takes connections.
+    pub(super) fn stream(&self, key: u64) -> Option<Arc<stream::Lane>> {
+        let count = self.0.len();
+        let first = usize::try_from(key % count as u64).unwrap_or_default();
+        (first..first + count)
+            .filter_map(|index| self.0[index % count].stream.read().clone())
+            .find(|lane| lane.is_open())
+    }
+
+    /// Tells the handler on each stream that the pod is about to go.
+    pub(super) fn drain(&self, within: Duration) {
+        let streams = self.0.iter().filter_map(|slot| slot.stream.read().clone());
+        streams.for_each(|stream| stream.drain(within));
+    }
+
     /// The lane takes no more calls, unless it has been replaced already.
     pub(super) fn replace(&self, index: usize, number: u64) {
         let slot = &self.0[index];
@@ -75,9 +100,10 @@ impl Lanes {
     }
 
     /// A new connection takes the place.
-    pub(super) fn open(&self, index: usize, send: SendRequest<Bytes>) {
+    pub(super) fn open(&self, index: usize, lane: &lane::Open) {
         let slot = &self.0[index];
-        *slot.send.write() = Some(send);
+        *slot.send.write() = Some(lane.send.clone());
+        slot.stream.write().clone_from(&lane.stream);
         slot.calls.store(0, Ordering::Relaxed);
         slot.number.fetch_add(1, Ordering::AcqRel);
         // What was said of the lane before.
@@ -86,6 +112,7 @@ impl Lanes {
 
     /// From now on the lane takes no calls. It ends in order once its last call is answered.
     pub(super) fn close(&self, index: usize) -> Option<SendRequest<Bytes>> {
+        *self.0[index].stream.write() = None;
         self.0[index].send.write().take()
     }
 

@@ -20,6 +20,7 @@ use super::{
     Method,
     endpoint::Endpoint,
     lane::{self, Failure},
+    stream,
 };
 
 /// An endpoint from its first connection until it is lost. What was bound to a lost life must go elsewhere.
@@ -86,6 +87,12 @@ impl Life {
         self.over.cancelled().await;
     }
 
+    /// The ordered stream for the connection of that key, if one takes connections.
+    #[must_use]
+    pub fn stream(&self, key: u64) -> Option<Arc<stream::Lane>> {
+        self.endpoint.lanes().stream(key)
+    }
+
     /// One attempt at one callback. `headers` go along; `key` picks the lane.
     pub async fn call(
         self: &Arc<Self>,
@@ -94,7 +101,7 @@ impl Life {
         headers: HeaderMap,
         frame: Bytes,
     ) -> Result<(), Failure> {
-        let _stream = self.stream().await?;
+        let _leave = self.leave().await?;
         let uri = self.endpoint.uri(method);
         let deadline = self.endpoint.settings().deadline;
         let outcome = self.attempt(key, uri, headers, frame, deadline).await;
@@ -148,7 +155,7 @@ impl Life {
     }
 
     /// Leave to make one call more. Whoever waits in vain was not heard of by the handler.
-    async fn stream(&self) -> Result<SemaphorePermit<'_>, Failure> {
+    async fn leave(&self) -> Result<SemaphorePermit<'_>, Failure> {
         if let Ok(stream) = self.streams.try_acquire() {
             return Ok(stream);
         }

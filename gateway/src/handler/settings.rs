@@ -10,7 +10,11 @@ use std::{
 
 use tokio::sync::Notify;
 
-use super::{ejection::Bench, secure::Secure};
+use super::{
+    ejection::Bench,
+    secure::Secure,
+    stream::{self, Identity},
+};
 
 /// How endpoints are spoken to.
 #[derive(Clone, Debug)]
@@ -41,10 +45,13 @@ pub(super) struct Settings {
     pub(super) max_connections: usize,
     /// Endpoints that there may be; and as many that are leaving.
     pub(super) max_endpoints: usize,
+    /// Where the ordered stream is spoken: how.
+    pub(super) stream: Option<stream::Settings>,
 }
 
-impl From<&config::Handler> for Settings {
-    fn from(config: &config::Handler) -> Self {
+impl Settings {
+    pub(super) fn new(config: &config::Handler, identity: Identity) -> Self {
+        let streams = config.service == config::HandlerService::ConnectionStream;
         let most = config.max_connections_per_endpoint;
         Self {
             service: config.service.full_name(),
@@ -60,6 +67,7 @@ impl From<&config::Handler> for Settings {
             max_streams: config.max_streams as usize,
             max_connections: most.map_or(usize::MAX, |most| most.get() as usize),
             max_endpoints: config.max_endpoints as usize,
+            stream: streams.then(|| stream::Settings::new(&config.stream, identity)),
         }
     }
 }
@@ -75,6 +83,8 @@ pub(super) struct Shared {
     /// Called each time an endpoint was lost.
     pub(super) on_loss: Arc<dyn Fn() + Send + Sync>,
     pub(super) stats: Stats,
+    /// What is counted of ordered streams.
+    pub(super) stream_counts: Arc<stream::Counts>,
 }
 
 /// What is counted of all endpoints.

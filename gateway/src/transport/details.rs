@@ -118,6 +118,21 @@ impl Details {
         plain.chain(encoded).collect()
     }
 
+    /// Each of its names, without metadata's `-bin`, and the value as it was.
+    #[must_use]
+    pub fn plain(&self) -> Vec<(String, Vec<u8>)> {
+        let headers = self.headers().into_iter().flatten();
+        headers
+            .map(|(name, value)| match name.as_str().strip_suffix("-bin") {
+                Some(name) => {
+                    let value = STANDARD_NO_PAD.decode(value.as_bytes());
+                    (name.to_owned(), value.unwrap_or_default())
+                }
+                None => (name.as_str().to_owned(), value.as_bytes().to_vec()),
+            })
+            .collect()
+    }
+
     /// The metadata for `OnSocketCreated`.
     #[must_use]
     pub fn headers(&self) -> Option<&HeaderMap> {
@@ -167,6 +182,8 @@ mod tests {
         let headers = details.headers().unwrap();
         assert_eq!(headers["exproto-tls-sni-bin"], "Z2Vyw6R0");
         assert_eq!(headers["exproto-proxy-alpn-bin"], "IGgy");
+        let name = "exproto-tls-sni".to_owned();
+        assert_eq!(details.plain()[0], (name, "gerät".into()));
     }
 
     #[test]

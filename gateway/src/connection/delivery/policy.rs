@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use config::{Affinity, OnHandlerLoss};
 
+use crate::handler::stream::Credits;
+
 /// What to do when a handler fails, as the configuration says.
 #[derive(Clone, Debug)]
 pub struct Policy {
@@ -21,6 +23,12 @@ pub struct Policy {
     pub backoff_min: Duration,
     /// The longest pause.
     pub backoff_max: Duration,
+    /// How long the handler of an ordered stream may take to acknowledge something.
+    pub deadline: Duration,
+    /// How many events of a stream may wait for that.
+    pub max_events: usize,
+    /// How much of its commands may wait to be carried out.
+    pub command_credits: Credits,
 }
 
 impl Policy {

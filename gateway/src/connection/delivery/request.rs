@@ -7,6 +7,7 @@ use proto::exproto;
 use super::{Delivery, Event};
 use crate::{
     broker::Message,
+    connection::handle::Shared,
     handler::{Method, frame},
 };
 
@@ -46,27 +47,13 @@ impl Delivery {
                 messages: batch
                     .messages
                     .iter()
-                    .map(|message| self.message(message))
+                    .map(|each| message(&self.shared, each))
                     .collect(),
             }),
             Event::Closed(reason) => frame(&exproto::SocketClosedRequest {
                 conn,
                 reason: reason.as_str().to_owned(),
             }),
-        }
-    }
-
-    fn message(&self, message: &Message) -> exproto::Message {
-        let client = self.shared.phase.client().ok();
-        let mountpoint = client.map_or("", |client| client.mountpoint.as_str());
-        exproto::Message {
-            node: message.node.as_ref().to_owned(),
-            id: message.id.as_ref().to_owned(),
-            qos: message.qos.into(),
-            from: message.from.as_ref().to_owned(),
-            topic: message.topic.unmount(mountpoint).to_owned(),
-            payload: message.payload.clone(),
-            timestamp: message.timestamp,
         }
     }
 
@@ -87,6 +74,21 @@ impl Delivery {
             passing(&format!("00-{trace:032x}-{span:016x}-00")),
         );
         headers
+    }
+}
+
+/// A message as the client's handler sees it.
+pub(in crate::connection) fn message(shared: &Shared, message: &Message) -> exproto::Message {
+    let client = shared.phase.client().ok();
+    let mountpoint = client.map_or("", |client| client.mountpoint.as_str());
+    exproto::Message {
+        node: message.node.as_ref().to_owned(),
+        id: message.id.as_ref().to_owned(),
+        qos: message.qos.into(),
+        from: message.from.as_ref().to_owned(),
+        topic: message.topic.unmount(mountpoint).to_owned(),
+        payload: message.payload.clone(),
+        timestamp: message.timestamp,
     }
 }
 

@@ -2,11 +2,13 @@
 
 use config::Affinity;
 
-use super::super::handle::Shared;
-use crate::handler::{Wish, key_of};
+use crate::{
+    connection::handle::Shared,
+    handler::{Wish, key_of},
+};
 
 /// What the connection wants, by what is known of it before its first callback.
-pub(super) fn of(shared: &Shared) -> Wish {
+pub(in crate::connection) fn of(shared: &Shared) -> Wish {
     let (own, info) = (shared.key, &shared.info);
     match shared.settings.policy.affinity {
         Affinity::Connection => Wish::Key(own),

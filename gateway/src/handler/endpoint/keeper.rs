@@ -6,8 +6,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::Bytes;
-use h2::client::SendRequest;
 use parking_lot::MutexGuard;
 use tokio::time;
 
@@ -29,15 +27,15 @@ impl Endpoint {
         loop {
             let lane = match opened.take() {
                 Some(lane) => lane,
-                None => self.connect().await,
+                None => self.connect(index).await,
             };
             let since = Instant::now();
-            let life = self.up(index, lane.send, replaces.take().as_ref());
+            let life = self.up(index, &lane, replaces.take().as_ref());
             let mut ended = lane.ended;
             loop {
                 tokio::select! {
                     outcome = &mut ended => {
-                        self.down(&life, index, outcome.unwrap_or(Ok(())));
+                        self.down(&life, index, outcome);
                         break;
                     }
                     () = life.ended() => break,
@@ -47,7 +45,7 @@ impl Endpoint {
                         if since.elapsed() < SHORT_LIVED {
                             time::sleep(jittered(pause)).await;
                         }
-                        if let Ok(lane) = self.open().await {
+                        if let Ok(lane) = self.open(index).await {
                             opened = Some(lane);
                             replaces = Some(life);
                             break;
@@ -68,10 +66,10 @@ impl Endpoint {
     }
 
     /// Tries until a connection stands.
-    async fn connect(&self) -> lane::Open {
+    async fn connect(&self, index: usize) -> lane::Open {
         let mut pause = self.settings().backoff_min;
         loop {
-            match self.open().await {
+            match self.open(index).await {
                 Ok(lane) => return lane,
                 Err(error) => self.failed(&error),
             }
@@ -80,16 +78,15 @@ impl Endpoint {
         }
     }
 
-    async fn open(&self) -> io::Result<lane::Open> {
-        let limit = self.settings().connect_timeout;
-        lane::open(&self.target, &self.shared.secure, limit).await
+    async fn open(&self, index: usize) -> io::Result<lane::Open> {
+        lane::open(&self.target, index, &self.shared).await
     }
 
     /// A lane stands. It belongs to the current life, or begins one.
     fn up(
         self: &Arc<Self>,
         index: usize,
-        send: SendRequest<Bytes>,
+        lane: &lane::Open,
         replaces: Option<&Arc<Life>>,
     ) -> Arc<Life> {
         let mut state = self.state.lock();
@@ -99,14 +96,18 @@ impl Endpoint {
             over.end();
             return over;
         }
-        self.lanes.open(index, send);
+        self.lanes.open(index, lane);
         let goes_on = replaces.is_some_and(|old| state.is_at(old));
         if !goes_on {
             state.standing += 1;
         }
         state.trouble = None;
         if let Some(life) = &state.life {
-            return life.clone();
+            let life = life.clone();
+            drop(state);
+            // Its streams may have been about to end, all of them.
+            self.shared.ready.notify_waiters();
+            return life;
         }
         let life = Life::new(self);
         state.life = Some(life.clone());
@@ -137,15 +138,33 @@ impl Endpoint {
     }
 
     /// A lane of `life` has ended; `outcome` is an error where it broke.
-    fn down(&self, life: &Arc<Life>, index: usize, outcome: Result<(), h2::Error>) {
+    fn down(&self, life: &Arc<Life>, index: usize, outcome: Result<(), String>) {
         let mut state = self.state.lock();
         if !state.is_at(life) {
             return;
         }
         let send = self.lanes.close(index);
         state.standing -= 1;
+        let streams = self.settings().stream.is_some();
+        if streams && state.standing > 0 {
+            // Its connections go to another stream, and lose nothing.
+            if let Err(cause) = outcome {
+                tracing::warn!(
+                    endpoint = self.shown,
+                    cause,
+                    "a stream to the handler broke"
+                );
+            }
+            return;
+        }
         let cause = match outcome {
-            Err(error) => error.to_string(),
+            Err(error) => error,
+            Ok(()) if streams => {
+                tracing::info!(endpoint = self.shown, "handler endpoint has gone");
+                state.trouble = Some("it has gone".to_owned());
+                self.end_life(&mut state);
+                return;
+            }
             Ok(()) if send.is_some_and(|send| !lane::was_told_to_go(send)) => {
                 "a connection broke".to_owned()
             }

@@ -1,0 +1,101 @@
+//! The calls that come as commands of ordered streams: the same as by gRPC, without a conn to find.
+
+use std::{sync::Arc, time::Duration};
+
+use futures_util::future::BoxFuture;
+use proto::stream::{Authenticate, Publish, command::Kind};
+
+use super::{Adapter, Letter, credentials, interval};
+use crate::{
+    connection::{CallError, Executor, Handle},
+    handler::stream::Outcome,
+};
+
+/// The adapter, as ordered streams call it.
+pub struct Commands(Arc<Adapter>);
+
+impl Commands {
+    /// Calls of this adapter.
+    #[must_use]
+    pub fn new(adapter: Arc<Adapter>) -> Self {
+        Self(adapter)
+    }
+}
+
+impl Executor for Commands {
+    fn carry_out(&self, handle: Handle, command: Kind) -> BoxFuture<'static, Outcome> {
+        let adapter = self.0.clone();
+        Box::pin(async move {
+            let method = method(&command);
+            let (outcome, present) = match command {
+                Kind::Authenticate(request) => {
+                    match adapter.authenticate_as(&handle, request).await {
+                        Ok(present) => (Ok(()), present),
+                        Err(error) => (Err(error), None),
+                    }
+                }
+                other => (adapter.carry_out(&handle, other).await, None),
+            };
+            let response = adapter.code(method, handle.id().as_str(), outcome);
+            Outcome {
+                code: response.code(),
+                message: response.message,
+                session_present: present.unwrap_or_default(),
+            }
+        })
+    }
+}
+
+impl Adapter {
+    async fn carry_out(&self, handle: &Handle, command: Kind) -> Result<(), CallError> {
+        match command {
+            Kind::Send(bytes) => handle.send(bytes).await,
+            Kind::Close(_) => handle.close().await,
+            Kind::StartTimer(timer) => handle.start_timer(interval(timer.interval)?).await,
+            Kind::Publish(publish) => self.publish_from(handle, letter(&publish)).await,
+            Kind::RawPublish(publish) => self.publish_raw(letter(&publish)).await,
+            Kind::Subscribe(request) => {
+                self.subscribe_to(handle, &request.topic, request.qos).await
+            }
+            Kind::Unsubscribe(topic) => self.unsubscribe_from(handle, &topic).await,
+            // The one is answered before, the other never leaves the stream.
+            Kind::Authenticate(_) | Kind::State(_) => Ok(()),
+        }
+    }
+
+    async fn authenticate_as(
+        &self,
+        handle: &Handle,
+        request: Authenticate,
+    ) -> Result<Option<bool>, CallError> {
+        let credentials = credentials(request.clientinfo, request.password, handle)?;
+        let expiry = request
+            .session_expiry
+            .map(|seconds| Duration::from_secs(seconds.into()));
+        self.clients.authenticate(handle, credentials, expiry).await
+    }
+}
+
+fn letter(publish: &Publish) -> Letter<'_> {
+    Letter {
+        topic: &publish.topic,
+        qos: publish.qos,
+        payload: publish.payload.clone(),
+        retain: publish.retain,
+    }
+}
+
+/// The adapter's method that a command stands for.
+fn method(command: &Kind) -> &'static str {
+    match command {
+        Kind::Send(_) => "Send",
+        Kind::Close(_) => "Close",
+        Kind::Authenticate(_) => "Authenticate",
+        Kind::StartTimer(_) => "StartTimer",
+        Kind::Publish(_) => "Publish",
+        Kind::Subscribe(_) => "Subscribe",
+        Kind::Unsubscribe(_) => "Unsubscribe",
+        Kind::RawPublish(_) => "RawPublish",
+        Kind::State(_) => "State",
+    }
+}
