@@ -46,6 +46,8 @@ mod authorization;
 mod handlers;
 /// Where handlers are found, and which one a connection goes to.
 mod endpoints;
+/// The ordered stream.
+mod streams;
 /// Handlers that refuse single calls, spoken to in plain HTTP/2.
 mod refusals;
 /// Queues that are full.

@@ -15,6 +15,10 @@ use std::{
 pub mod gateway;
 /// A handler that does as the test says.
 pub mod handler;
+/// A handler of the ordered stream that does as the test says.
+pub mod stream;
+/// A proxy that cuts connections.
+pub mod proxy;
 /// A device.
 pub mod device;
 /// A transport: the listener that speaks it, and a device that does.
@@ -39,7 +43,9 @@ pub use handler::{Callback, Event, Manner, TestHandler};
 pub use pki::Pki;
 pub use pod::Pod;
 pub use process::Process;
+pub use proxy::Proxy;
 pub use redis::RedisServer;
+pub use stream::StreamHandler;
 
 /// Far longer than anything takes, also on a loaded machine.
 pub const DEADLINE: Duration = Duration::from_secs(30);

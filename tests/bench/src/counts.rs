@@ -1,5 +1,5 @@
 //! How many connections a handler was told of, and how a run waits for it to have been told: whoever connects to
-//! the handler's second port gets a line of two numbers, created and closed.
+//! the handler's second port gets a line of numbers: created, closed, lines that came.
 
 use std::{
     net::SocketAddr,
@@ -26,6 +26,8 @@ pub(crate) struct Counts {
     pub(crate) created: AtomicUsize,
     /// By `OnSocketClosed`.
     pub(crate) closed: AtomicUsize,
+    /// Lines, by `OnReceivedBytes`.
+    pub(crate) lines: AtomicUsize,
 }
 
 impl Counts {
@@ -35,9 +37,10 @@ impl Counts {
             // In this order, so that no connection is counted as closed but not as created.
             let closed = self.closed.load(Ordering::SeqCst);
             let created = self.created.load(Ordering::SeqCst);
+            let lines = self.lines.load(Ordering::SeqCst);
             // Whoever asked and left will ask again.
             let _ = socket
-                .write_all(format!("{created} {closed}\n").as_bytes())
+                .write_all(format!("{created} {closed} {lines}\n").as_bytes())
                 .await;
         }
     }
@@ -47,7 +50,7 @@ impl Counts {
 pub(crate) async fn wait_for_open(counts: SocketAddr, open: usize) -> Result<()> {
     let deadline = Instant::now() + DELIVERY;
     loop {
-        let (created, closed) = ask(counts).await?;
+        let [created, closed, _] = ask(counts).await?;
         if created == closed + open {
             return Ok(());
         }
@@ -60,7 +63,13 @@ pub(crate) async fn wait_for_open(counts: SocketAddr, open: usize) -> Result<()>
     }
 }
 
-async fn ask(counts: SocketAddr) -> Result<(usize, usize)> {
+/// How many lines the handler that answers at `counts` was told of.
+pub(crate) async fn lines(counts: SocketAddr) -> Result<usize> {
+    let [.., lines] = ask(counts).await?;
+    Ok(lines)
+}
+
+async fn ask(counts: SocketAddr) -> Result<[usize; 3]> {
     let mut line = String::new();
     TcpStream::connect(counts)
         .await
@@ -70,7 +79,8 @@ async fn ask(counts: SocketAddr) -> Result<(usize, usize)> {
     parse(&line).with_context(|| format!("not the handler's counts: {line:?}"))
 }
 
-fn parse(line: &str) -> Option<(usize, usize)> {
-    let (created, closed) = line.trim().split_once(' ')?;
-    Some((created.parse().ok()?, closed.parse().ok()?))
+fn parse(line: &str) -> Option<[usize; 3]> {
+    let mut numbers = line.split_whitespace();
+    let mut next = || numbers.next()?.parse().ok();
+    Some([next()?, next()?, next()?])
 }

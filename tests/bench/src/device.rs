@@ -41,7 +41,7 @@ impl Device {
     /// Connects, as the `number`th of all devices, which each have another payload of `length` bytes.
     pub(crate) async fn open(to: &Target, number: usize, length: usize) -> Result<Self> {
         let socket = match to.transport {
-            Transport::Tcp => Socket::Tcp(tcp(to).await?),
+            Transport::Tcp | Transport::Lines => Socket::Tcp(tcp(to).await?),
             Transport::Tls => {
                 let connector = TlsConnector::from(to.clients.tls.clone());
                 let name = ServerName::try_from(credentials::NAME)?;

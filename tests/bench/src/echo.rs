@@ -6,7 +6,9 @@ use std::time::Duration;
 use anyhow::Result;
 
 use crate::{
+    handler::Service,
     rounds::{self, Load, Round},
+    streams,
     subject::{Program, Selection, Subject},
     transport::Transport,
     usage,
@@ -15,6 +17,9 @@ use crate::{
 /// What to measure, and how.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
+    /// How the gateway speaks with its handler. With `ordered-stream`, unary calls and a bare TCP echo are measured too.
+    #[arg(long, value_enum, default_value_t = Service::Unary)]
+    handler: Service,
     #[command(flatten)]
     pub(crate) load: Load,
     /// Prints one JSON object instead of a table.
@@ -40,6 +45,9 @@ const KEYS: [[&str; 2]; 4] = [
 /// Measures and prints.
 pub(crate) async fn run(args: Args) -> Result<()> {
     let load = &args.load;
+    if args.handler == Service::OrderedStream {
+        return streams::run(load, &args.selection, args.json).await;
+    }
     usage::ensure_open_files(load.connections.get())?;
     let mut gateway = match args.selection.gateway().await? {
         Some(program) => Some(Side::start(&program).await?),

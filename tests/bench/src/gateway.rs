@@ -17,7 +17,7 @@ use tokio::{
     process::Command,
 };
 
-use crate::{grpc, process::Process};
+use crate::{grpc, handler::Service, process::Process};
 
 /// Where one gateway listens for all but devices, and where its handler does.
 pub(crate) struct Addresses {
@@ -30,7 +30,7 @@ pub(crate) struct Addresses {
 }
 
 /// The configuration file. JSON is YAML.
-pub(crate) fn config(addresses: &Addresses, listeners: &[Value]) -> Value {
+pub(crate) fn config(addresses: &Addresses, service: Service, listeners: &[Value]) -> Value {
     let Addresses {
         handler,
         adapter,
@@ -40,6 +40,7 @@ pub(crate) fn config(addresses: &Addresses, listeners: &[Value]) -> Value {
         "listeners": listeners,
         "limits": { "max_connections": 1_000_000 },
         "handler": {
+            "service": service.configured(),
             "addresses": [format!("http://{handler}")],
             "connections_per_endpoint": grpc::CHANNELS,
         },

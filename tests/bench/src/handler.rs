@@ -1,5 +1,5 @@
 //! The handler of every run: `OnReceivedBytes` sends the bytes back by the adapter's Send, waits for its answer, and
-//! then answers. Gateway and bare program get the same one, each in a process of its own.
+//! then answers. Gateway and bare program get the same one, each in a process of its own. Lines are only counted.
 
 use std::{
     net::SocketAddr,
@@ -24,21 +24,55 @@ use crate::{
     counts::Counts,
     grpc,
     process::{self, Process, own},
+    transport::Transport,
 };
+
+/// The same by the ordered stream.
+mod stream;
 
 /// A device that sends this byte alone gets the connection's name and a line end. No device that echoes sends it.
 pub(crate) const WHO: u8 = 255;
 
+/// Which service a handler serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Service {
+    /// `emqx.exproto.v1.ConnectionUnaryHandler`.
+    Unary,
+    /// `exproto.stream.v1.ConnectionStream`, by the handler kit for Rust.
+    OrderedStream,
+}
+
+impl Service {
+    /// As in options.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Unary => "unary",
+            Self::OrderedStream => "ordered-stream",
+        }
+    }
+
+    /// As `handler.service` has it.
+    pub(crate) fn configured(self) -> &'static str {
+        match self {
+            Self::Unary => "ConnectionUnaryHandler",
+            Self::OrderedStream => "ConnectionStream",
+        }
+    }
+}
+
 /// Where the handler listens, and whom it calls.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
+    /// Serves this.
+    #[arg(long, value_enum, default_value_t = Service::Unary)]
+    pub(crate) service: Service,
     /// Serves the callbacks here.
     #[arg(long)]
     pub(crate) listen: SocketAddr,
     /// Calls the adapter here.
     #[arg(long)]
     pub(crate) adapter: SocketAddr,
-    /// Tells here how many connections were created and closed: a line of two numbers to whoever connects.
+    /// Tells here how many connections were created and closed, and how many lines came, to whoever connects.
     #[arg(long)]
     pub(crate) counts: SocketAddr,
 }
@@ -46,6 +80,7 @@ pub(crate) struct Args {
 /// Starts one in a process of its own, and waits until it is ready.
 pub(crate) async fn start(args: &Args) -> Result<Process> {
     let options = [
+        ("--service", args.service.name().to_owned()),
         ("--listen", args.listen.to_string()),
         ("--adapter", args.adapter.to_string()),
         ("--counts", args.counts.to_string()),
@@ -62,19 +97,27 @@ pub(crate) async fn run(args: Args) -> Result<()> {
     let counts_listener = TcpListener::bind(args.counts)
         .await
         .with_context(|| format!("cannot listen on {}", args.counts))?;
+    let counts = Arc::new(Counts::default());
+    let telling = Arc::clone(&counts);
+    tokio::spawn(async move { telling.tell(counts_listener).await });
+    match args.service {
+        Service::Unary => serve_calls(&args, counts).await,
+        Service::OrderedStream => stream::serve(&args, counts).await,
+    }
+}
+
+async fn serve_calls(args: &Args, counts: Arc<Counts>) -> Result<()> {
     let incoming = grpc::bind(args.listen).await?;
     let endpoint = grpc::endpoint(args.adapter)?;
     // Lazily, since whoever hosts the adapter is started after its handler.
     let adapters = (0..grpc::CHANNELS)
         .map(|_| ConnectionAdapterClient::new(endpoint.connect_lazy()))
         .collect();
-    let counts = Arc::new(Counts::default());
     let handler = Handler {
         adapters,
         next: AtomicUsize::new(0),
-        counts: Arc::clone(&counts),
+        counts,
     };
-    tokio::spawn(async move { counts.tell(counts_listener).await });
     grpc::server()
         .add_service(ConnectionUnaryHandlerServer::new(handler))
         .serve_with_incoming(incoming)
@@ -95,6 +138,11 @@ impl ConnectionUnaryHandler for Handler {
         &self,
         request: Request<ReceivedBytesRequest>,
     ) -> Result<Response<EmptySuccess>, Status> {
+        let is_line = request.metadata().get("exproto-listener");
+        if is_line.is_some_and(|listener| listener == Transport::Lines.name()) {
+            self.counts.lines.fetch_add(1, Ordering::Relaxed);
+            return Ok(Response::new(EmptySuccess {}));
+        }
         let ReceivedBytesRequest { conn, mut bytes } = request.into_inner();
         if bytes[..] == [WHO] {
             bytes = Bytes::from(format!("{conn}\n"));

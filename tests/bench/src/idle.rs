@@ -57,7 +57,7 @@ const IDLE: Duration = Duration::from_secs(3600);
 impl Args {
     fn connections(&self) -> usize {
         let usual = match self.transport {
-            Transport::Tcp | Transport::Tls => 10_000,
+            Transport::Tcp | Transport::Lines | Transport::Tls => 10_000,
             Transport::Udp => 100_000,
             Transport::Dtls | Transport::DtlsPsk => 2_000,
         };
@@ -71,7 +71,7 @@ impl Args {
     /// Bytes per connection that the gateway should not exceed.
     fn goal(&self) -> f64 {
         let kibibytes = match self.transport {
-            Transport::Tcp => 8.0,
+            Transport::Tcp | Transport::Lines => 8.0,
             Transport::Tls => 20.0,
             Transport::Udp => 2.0,
             Transport::Dtls | Transport::DtlsPsk => 45.0,

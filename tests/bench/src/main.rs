@@ -5,6 +5,10 @@
 
 /// Round trips per second, latency and CPU time, in alternating rounds.
 mod echo;
+/// The same by the ordered stream, beside unary calls and a bare TCP echo.
+mod streams;
+/// The handler killed and started again under load.
+mod handler_restart;
 /// The same for two transports of one gateway.
 mod transports;
 /// Memory per idle connection.
@@ -45,6 +49,8 @@ mod subject;
 mod gateway;
 /// Hidden subcommand: the ceiling, a program which makes the same calls and does nothing else.
 mod bare;
+/// Hidden subcommand: the ceiling of the ordered stream.
+mod bare_tcp;
 /// Hidden subcommand: the handler, which sends back what it gets.
 mod handler;
 /// Hidden subcommands: the gateway as a library, and a plain loop, for what is measured without gRPC.
@@ -77,6 +83,8 @@ struct Cli {
 enum Command {
     /// Echoes payloads in a closed loop: round trips per second, latency, CPU time.
     Echo(echo::Args),
+    /// Kills the handler and starts it again, over and over, while devices send: what is lost, doubled or reordered.
+    HandlerRestart(handler_restart::Args),
     /// Echoes over two transports of the gateway: TLS beside TCP, for example.
     Transports(transports::Args),
     /// Holds idle connections: memory per connection.
@@ -96,6 +104,9 @@ enum Command {
     /// The ceiling; started by the others.
     #[command(hide = true)]
     Bare(bare::Args),
+    /// The ceiling of the ordered stream; started by the others.
+    #[command(hide = true)]
+    BareTcp(bare_tcp::Args),
     /// The handler; started by the others.
     #[command(hide = true)]
     Handler(handler::Args),
@@ -123,7 +134,8 @@ async fn main() -> ExitCode {
 
 async fn run(command: Command) -> Result<()> {
     match command {
-        Command::Echo(args) => measure(echo::run(args)).await,
+        Command::Echo(args) => Box::pin(measure(echo::run(args))).await,
+        Command::HandlerRestart(args) => Box::pin(measure(handler_restart::run(args))).await,
         Command::Transports(args) => measure(transports::run(args)).await,
         Command::Idle(args) => Box::pin(measure(idle::run(args))).await,
         Command::Udp(args) => measure(udp::run(args)).await,
@@ -133,6 +145,7 @@ async fn run(command: Command) -> Result<()> {
         Command::Authenticate(args) => Box::pin(measure(authenticate::run(args))).await,
         Command::Pubsub(args) => Box::pin(measure(pubsub::run(args))).await,
         Command::Bare(args) => bare::run(args).await,
+        Command::BareTcp(args) => bare_tcp::run(args).await,
         Command::Handler(args) => handler::run(args).await,
         Command::Reflect(args) => reflect::run_gateway(args).await,
         Command::ReflectBare(args) => reflect::run_bare(args).await,

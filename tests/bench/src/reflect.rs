@@ -21,6 +21,7 @@ use tokio::{
 use crate::{
     credentials::{Clients, Credentials},
     gateway,
+    handler::Service,
     process::{self, Process, own},
     transport::Transport,
 };
@@ -127,8 +128,11 @@ impl Reflector {
                 http: ready,
             };
             let path = folder.join("gateway.json");
-            fs::write(&path, gateway::config(&addresses, &listeners).to_string())
-                .with_context(|| format!("cannot write {}", path.display()))?;
+            fs::write(
+                &path,
+                gateway::config(&addresses, Service::Unary, &listeners).to_string(),
+            )
+            .with_context(|| format!("cannot write {}", path.display()))?;
             own("reflect", &[("--config", path)])
         })
         .await

@@ -49,11 +49,11 @@ impl Times {
 
 /// The figures of one round.
 pub(crate) struct Round {
-    messages_per_second: f64,
-    p50_us: f64,
-    p99_us: f64,
+    pub(crate) messages_per_second: f64,
+    pub(crate) p50_us: f64,
+    pub(crate) p99_us: f64,
     /// Of the program measured, of its handler, and of the generator.
-    cpu_us_per_message: [f64; 3],
+    pub(crate) cpu_us_per_message: [f64; 3],
 }
 
 /// One round by the `number`th transport of `subject`.

@@ -7,11 +7,11 @@ use tempfile::TempDir;
 use tokio::time;
 
 use crate::{
-    bare,
+    bare, bare_tcp,
     credentials::Credentials,
     gateway,
     generator::Target,
-    handler,
+    handler::{self, Service},
     process::{self, Process},
     transport::Transport,
 };
@@ -34,24 +34,28 @@ impl Selection {
             return Ok(None);
         }
         let executable = gateway::executable(self.gateway.as_deref()).await?;
-        Ok(Some(Program::Gateway(executable)))
+        Ok(Some(Program::Gateway(executable, Service::Unary)))
     }
 }
 
 /// A program to measure.
 pub(crate) enum Program {
-    /// The gateway, by its executable.
-    Gateway(PathBuf),
+    /// The gateway, by its executable, and how it speaks with its handler.
+    Gateway(PathBuf, Service),
     /// The ceiling.
     Bare,
+    /// A TCP server that sends back what it gets, and knows no handler.
+    BareTcp,
 }
 
 impl Program {
     /// As people and errors call it.
     pub(crate) fn name(&self) -> &'static str {
         match self {
-            Self::Gateway(_) => "gateway",
+            Self::Gateway(_, Service::Unary) => "gateway",
+            Self::Gateway(_, Service::OrderedStream) => "stream",
             Self::Bare => "ceiling",
+            Self::BareTcp => "bare tcp",
         }
     }
 }
@@ -62,7 +66,9 @@ pub(crate) struct Subject {
     targets: Vec<Target>,
     /// The gateway or the bare program.
     server: Process,
-    handler: Process,
+    handler: Option<Process>,
+    /// Where its handler is, and whom it calls.
+    handler_args: Option<handler::Args>,
     /// Holds the configuration; removed when dropped.
     _folder: TempDir,
 }
@@ -93,30 +99,40 @@ impl Subject {
         });
         let targets: Vec<Target> = targets.collect();
 
-        let handler_process = handler::start(&handler::Args {
+        let handler_args = handler::Args {
+            service: match program {
+                Program::Gateway(_, service) => *service,
+                Program::Bare | Program::BareTcp => Service::Unary,
+            },
             listen: addresses.handler,
             adapter: addresses.adapter,
             counts,
-        })
-        .await?;
+        };
+        let handler = match program {
+            Program::BareTcp => None,
+            _ => Some(handler::start(&handler_args).await?),
+        };
         let server = match program {
-            Program::Gateway(executable) => {
+            Program::Gateway(executable, service) => {
                 let listeners = targets
                     .iter()
                     .map(|to| to.transport.listener(to.device, &credentials, idle));
-                let config = gateway::config(&addresses, &listeners.collect::<Vec<_>>());
+                let config = gateway::config(&addresses, *service, &listeners.collect::<Vec<_>>());
                 gateway::start(executable, folder.path(), &config, addresses.http).await?
             }
             Program::Bare => bare::start(devices[0], &addresses).await?,
+            Program::BareTcp => bare_tcp::start(devices[0], counts).await?,
         };
-        Ok(Self::new(name, targets, [server, handler_process], folder))
+        let mut subject = Self::new(name, targets, (server, handler), folder);
+        subject.handler_args = Some(handler_args);
+        Ok(subject)
     }
 
     /// Of processes that are ready.
     pub(crate) fn new(
         name: &'static str,
         targets: Vec<Target>,
-        [server, handler]: [Process; 2],
+        (server, handler): (Process, Option<Process>),
         folder: TempDir,
     ) -> Self {
         Self {
@@ -124,6 +140,7 @@ impl Subject {
             targets,
             server,
             handler,
+            handler_args: None,
             _folder: folder,
         }
     }
@@ -133,9 +150,26 @@ impl Subject {
         &self.targets[number]
     }
 
-    /// The process ids of the server and of its handler.
+    /// Kills the handler, and waits until it is gone.
+    pub(crate) async fn kill_handler(&mut self) -> Result<()> {
+        self.handler
+            .take()
+            .context("there is no handler")?
+            .stop()
+            .await
+    }
+
+    /// Starts it again.
+    pub(crate) async fn start_handler(&mut self) -> Result<()> {
+        let args = self.handler_args.as_ref().context("it is not known how")?;
+        self.handler = Some(handler::start(args).await?);
+        Ok(())
+    }
+
+    /// The process ids of the server and of its handler, which are one where there is none.
     pub(crate) fn pids(&self) -> [u32; 2] {
-        [self.server.pid, self.handler.pid]
+        let handler = self.handler.as_ref().unwrap_or(&self.server);
+        [self.server.pid, handler.pid]
     }
 
     /// Does `work`, unless one of the two processes dies: then that is the error.
@@ -155,15 +189,24 @@ impl Subject {
     }
 
     async fn death(&mut self) -> Error {
+        let handler = async {
+            match &mut self.handler {
+                Some(handler) => handler.death().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             death = self.server.death() => death,
-            death = self.handler.death() => death,
+            death = handler => death,
         }
     }
 
     /// Kills both processes and waits until they are gone.
     pub(crate) async fn stop(self) -> Result<()> {
         self.server.stop().await?;
-        self.handler.stop().await
+        match self.handler {
+            Some(handler) => handler.stop().await,
+            None => Ok(()),
+        }
     }
 }

@@ -11,6 +11,8 @@ use crate::credentials::Credentials;
 pub(crate) enum Transport {
     /// Plain TCP.
     Tcp,
+    /// Plain TCP, cut into lines: each is an event, and the handler counts it.
+    Lines,
     /// TLS with an ECDSA certificate.
     Tls,
     /// Plain UDP.
@@ -26,6 +28,7 @@ impl Transport {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Tcp => "tcp",
+            Self::Lines => "lines",
             Self::Tls => "tls",
             Self::Udp => "udp",
             Self::Dtls => "dtls",
@@ -40,7 +43,7 @@ impl Transport {
 
     /// Whether each connection is a socket of the gateway's.
     pub(crate) fn has_sockets(self) -> bool {
-        matches!(self, Self::Tcp | Self::Tls)
+        matches!(self, Self::Tcp | Self::Lines | Self::Tls)
     }
 
     /// A listener of the gateway's configuration. Datagrams' devices are forgotten after `idle`.
@@ -52,6 +55,7 @@ impl Transport {
     ) -> Value {
         let transport = match self {
             Self::DtlsPsk => "dtls",
+            Self::Lines => "tcp",
             other => other.name(),
         };
         let mut listener = json!({
@@ -63,6 +67,7 @@ impl Transport {
         });
         match self {
             Self::Tcp | Self::Udp => {}
+            Self::Lines => listener["framing"] = json!({ "kind": "line" }),
             Self::Tls | Self::Dtls => {
                 let (chain, key) = (&credentials.chain, &credentials.key);
                 listener["tls"] = json!({ "certificates": [{ "chain": chain, "key": key }] });

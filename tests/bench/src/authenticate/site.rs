@@ -15,7 +15,8 @@ use crate::{
     credentials::Credentials,
     gateway::{self, Addresses},
     generator::Target,
-    grpc, handler,
+    grpc,
+    handler::{self, Service},
     process::{self, Process},
     subject::Subject,
     transport::Transport,
@@ -51,6 +52,7 @@ impl Site {
 
         let service = service::start(service).await?;
         let handler = handler::start(&handler::Args {
+            service: Service::Unary,
             listen: handler,
             adapter,
             counts,
@@ -73,7 +75,12 @@ impl Site {
             counts,
         });
         Ok(Self {
-            subject: Subject::new("gateway", targets.collect(), [gateway, handler], folder),
+            subject: Subject::new(
+                "gateway",
+                targets.collect(),
+                (gateway, Some(handler)),
+                folder,
+            ),
             service,
             adapter,
             clients: clients?,
@@ -111,7 +118,7 @@ impl Site {
 
 /// Nobody is refused for coming too often.
 fn config(addresses: &Addresses, listeners: &[Value], most_waiting: usize) -> Value {
-    let mut config = gateway::config(addresses, listeners);
+    let mut config = gateway::config(addresses, Service::Unary, listeners);
     config["authentication"] =
         json!({ "failure_rate": "off", "max_waiting_passwords": most_waiting });
     config

@@ -3,7 +3,7 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use proto::exproto::{
     AuthenticateRequest, ClientInfo, CodeResponse, ResultCode, SubscribeRequest,
     connection_adapter_client::ConnectionAdapterClient,
@@ -23,6 +23,7 @@ use crate::{
     gateway::{self, Addresses},
     generator::{self, AT_ONCE, PATIENCE},
     grpc,
+    handler::Service,
     process::{self, Process},
     subject::Program,
     transport::Transport,
@@ -68,16 +69,17 @@ impl Side {
         let mut conn = "publisher".to_owned();
         let endpoint = grpc::endpoint(adapter)?;
         let server = match program {
-            Program::Gateway(executable) => {
+            Program::Gateway(executable, _) => {
                 let credentials = Credentials::create(folder.path())?;
                 let listener = Transport::Tcp.listener(device, &credentials, Duration::ZERO);
-                let config = gateway::config(&addresses, &[listener]);
+                let config = gateway::config(&addresses, Service::Unary, &[listener]);
                 gateway::start(executable, folder.path(), &config, http).await?
             }
             Program::Bare => bare::start(device, &addresses).await?,
+            Program::BareTcp => bail!("a TCP echo publishes nothing"),
         };
         let adapter = Adapter::new(endpoint.connect().await?);
-        if let Program::Gateway(_) = program {
+        if let Program::Gateway(..) = program {
             let most = cases.iter().max().map_or(0, |most| *most as usize);
             let names;
             (devices, names) = connect(device, 1 + most, &mut created).await?;
