@@ -1,0 +1,1 @@
+"""Made by ./generate from proto/; do not edit."""
