@@ -12,7 +12,7 @@ use crate::calls::{Calls, both_ready, client, connect, ok, refused};
 /// Everything survives the handler: it moves, and what may be lost is sent again.
 fn survivor(handlers: &[&TestHandler]) -> Config {
     let mut config = config(handlers);
-    config.handler.on_handler_loss = Some(OnHandlerLoss::Rebind);
+    config.handler.on_handler_loss = OnHandlerLoss::Rebind;
     config.handler.retry_unacknowledged = true;
     config
 }
@@ -171,7 +171,7 @@ async fn a_handler_lost_in_the_middle_of_a_callback_leaves_nobody_hanging() {
 async fn with_rebind_an_idle_connection_survives_its_handler() {
     let mut handler = TestHandler::start();
     let mut config = config(&[&handler]);
-    config.handler.on_handler_loss = Some(OnHandlerLoss::Rebind);
+    config.handler.on_handler_loss = OnHandlerLoss::Rebind;
     let gateway = TestGateway::with(config).await;
     let (mut device, mut calls) = client(&gateway, &handler, "truck").await;
     handler.restart().await;
@@ -198,7 +198,7 @@ async fn with_rebind_an_idle_connection_survives_its_handler() {
 async fn with_rebind_alone_bytes_that_may_have_been_seen_are_not_sent_twice() {
     let mut handler = TestHandler::start();
     let mut config = config(&[&handler]);
-    config.handler.on_handler_loss = Some(OnHandlerLoss::Rebind);
+    config.handler.on_handler_loss = OnHandlerLoss::Rebind;
     let gateway = TestGateway::with(config).await;
     let (mut device, _) = connect(&gateway, &handler).await;
     handler.hold(true);
@@ -272,7 +272,7 @@ fn take(callback: &Callback, received: &mut Vec<u8>) {
 async fn with_rebind_messages_of_qos_1_are_sent_again_and_those_of_qos_0_are_not() {
     let mut handler = TestHandler::start();
     let mut config = config(&[&handler]);
-    config.handler.on_handler_loss = Some(OnHandlerLoss::Rebind);
+    config.handler.on_handler_loss = OnHandlerLoss::Rebind;
     let gateway = TestGateway::with(config).await;
     let (_device, mut calls) = client(&gateway, &handler, "a").await;
     ok(&calls.subscribe("t", 1).await);
@@ -304,7 +304,7 @@ async fn with_rebind_messages_of_qos_1_are_sent_again_and_those_of_qos_0_are_not
 async fn with_rebind_a_lost_message_of_qos_0_closes_nobody() {
     let mut handler = TestHandler::start();
     let mut config = config(&[&handler]);
-    config.handler.on_handler_loss = Some(OnHandlerLoss::Rebind);
+    config.handler.on_handler_loss = OnHandlerLoss::Rebind;
     let gateway = TestGateway::with(config).await;
     let (mut device, mut calls) = client(&gateway, &handler, "a").await;
     ok(&calls.subscribe("t", 1).await);

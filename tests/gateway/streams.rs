@@ -186,7 +186,7 @@ async fn after_a_reconnect_the_handler_learns_where_it_was() {
 async fn with_close_a_lost_handler_closes_its_connections() {
     let mut handler = StreamHandler::start();
     let mut config = handler.config();
-    config.handler.on_handler_loss = Some(OnHandlerLoss::Close);
+    config.handler.on_handler_loss = OnHandlerLoss::Close;
     let gateway = TestGateway::with(config).await;
     let mut run = handler.greeted("one").await;
     let mut device = gateway.device().await;

@@ -110,9 +110,8 @@ pub struct Handler {
     #[serde(with = "PeriodOrZero")]
     pub park_timeout: Duration,
 
-    /// What becomes of the connections of a replica that was lost. Unset, it is `rebind` with
-    /// `service: ConnectionStream`, and `close` else.
-    pub on_handler_loss: Option<OnHandlerLoss>,
+    /// What becomes of the connections of a replica that was lost.
+    pub on_handler_loss: OnHandlerLoss,
 
     /// Whether a callback that may have reached the handler, but was not answered, is sent again.
     /// `false`: its connection is closed with `handler_lost`. `true`: the handler may see the same
@@ -160,7 +159,7 @@ impl Default for Handler {
             connect_timeout: Duration::from_secs(5),
             deadline: Duration::from_secs(10),
             park_timeout: Duration::from_secs(30),
-            on_handler_loss: None,
+            on_handler_loss: OnHandlerLoss::Auto,
             retry_unacknowledged: false,
             redelivery_timeout: Duration::from_secs(30),
             backoff_min: Duration::from_millis(100),
@@ -171,13 +170,14 @@ impl Default for Handler {
 }
 
 impl Handler {
-    /// What becomes of the connections of a replica that was lost.
+    /// Whether the connections of a replica that was lost go to another one.
     #[must_use]
-    pub fn loss_policy(&self) -> OnHandlerLoss {
-        self.on_handler_loss.unwrap_or(match self.service {
-            HandlerService::ConnectionUnaryHandler => OnHandlerLoss::Close,
-            HandlerService::ConnectionStream => OnHandlerLoss::Rebind,
-        })
+    pub fn rebinds(&self) -> bool {
+        match self.on_handler_loss {
+            OnHandlerLoss::Auto => self.service == HandlerService::ConnectionStream,
+            OnHandlerLoss::Close => false,
+            OnHandlerLoss::Rebind => true,
+        }
     }
 }
 
@@ -291,8 +291,10 @@ impl HandlerService {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum OnHandlerLoss {
-    /// They are closed with `handler_lost`.
+    /// `rebind` with `service: ConnectionStream`, and `close` else.
     #[default]
+    Auto,
+    /// They are closed with `handler_lost`.
     Close,
     /// They go to another replica, which is told `OnSocketCreated` first, with `exproto-attempt`
     /// above 1.

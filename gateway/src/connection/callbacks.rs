@@ -134,7 +134,7 @@ impl Callbacks {
 
     /// Introduces the connection to another handler, or says that it has to close.
     pub(super) fn rebind(&mut self) -> Result<(), CloseReason> {
-        if !self.shared.settings.policy.rebinds() {
+        if !self.shared.settings.policy.rebinds {
             return Err(CloseReason::HandlerLost);
         }
         self.pending.push_first(Waiting::Created);

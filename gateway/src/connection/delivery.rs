@@ -215,7 +215,7 @@ impl Delivery {
             conninfo: Some(self.shared.info.to_proto()),
         };
         let frame = frame(&request);
-        let rebinds = self.shared.settings.policy.rebinds();
+        let rebinds = self.shared.settings.policy.rebinds;
         self.standing.introduced = false;
         loop {
             if self.standing.lost() {
@@ -314,7 +314,7 @@ impl Delivery {
         let Event::Messages(batch) = &mut self.event else {
             return Then::Close;
         };
-        if was_lost && !policy.rebinds() {
+        if was_lost && !policy.rebinds {
             return Then::Close;
         }
         match batch.keep_repeatable() {

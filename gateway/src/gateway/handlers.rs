@@ -29,7 +29,7 @@ pub(super) fn policy(config: &config::Handler) -> Policy {
     Policy {
         affinity: config.affinity,
         park_timeout: config.park_timeout,
-        on_handler_loss: config.loss_policy(),
+        rebinds: config.rebinds(),
         retry_unacknowledged: config.retry_unacknowledged,
         redelivery_timeout: config.redelivery_timeout,
         backoff_min: config.backoff_min,

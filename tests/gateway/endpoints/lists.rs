@@ -70,7 +70,7 @@ async fn a_file_is_followed_and_a_bad_one_is_not() {
 async fn with_rebind_connections_move_from_an_endpoint_that_was_taken_out() {
     let (a, b) = (TestHandler::start(), TestHandler::start());
     let listed = Listed::start(&a.url(), |config| {
-        config.handler.on_handler_loss = Some(OnHandlerLoss::Rebind);
+        config.handler.on_handler_loss = OnHandlerLoss::Rebind;
     })
     .await;
     let (mut device, calls) = connect(&listed.gateway, &a).await;

@@ -176,7 +176,7 @@ impl Streaming {
         if self.place.leave_if_over(&self.attachment, owed) {
             self.sent = 0;
             self.unanswered = None;
-            if !self.shared.settings.policy.rebinds() {
+            if !self.shared.settings.policy.rebinds {
                 return Err(CloseReason::HandlerLost);
             }
         }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use config::{Affinity, OnHandlerLoss};
+use config::Affinity;
 
 use crate::handler::stream::Credits;
 
@@ -13,8 +13,8 @@ pub struct Policy {
     pub affinity: Affinity,
     /// How long to wait for a handler.
     pub park_timeout: Duration,
-    /// What a lost handler means for its connections.
-    pub on_handler_loss: OnHandlerLoss,
+    /// Whether the connections of a lost handler go to another one.
+    pub rebinds: bool,
     /// Whether a call that may have been seen is made again.
     pub retry_unacknowledged: bool,
     /// How long messages of `QoS` 1 and 2 are sent again while their callback fails.
@@ -29,10 +29,4 @@ pub struct Policy {
     pub max_events: usize,
     /// How much of its commands may wait to be carried out.
     pub command_credits: Credits,
-}
-
-impl Policy {
-    pub(in crate::connection) fn rebinds(&self) -> bool {
-        self.on_handler_loss == OnHandlerLoss::Rebind
-    }
 }

@@ -13,11 +13,12 @@ pub(super) const BROKEN: &[(&str, &str)] = &[
     (
         "handler:\n  service: ConnectionHandler",
         "2:12: handler.service: \"ConnectionHandler\" is not supported; write \
-         ConnectionUnaryHandler",
+         one of ConnectionUnaryHandler, ConnectionStream",
     ),
     (
         "handler:\n  on_handler_loss: retry",
-        "2:20: handler.on_handler_loss: \"retry\" is not supported; write one of close, rebind",
+        "2:20: handler.on_handler_loss: \"retry\" is not supported; write one of auto, close, \
+         rebind",
     ),
     (
         "handler:\n  dns: {name: 10.0.0.1}",
