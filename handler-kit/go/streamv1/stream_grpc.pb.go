@@ -24,11 +24,14 @@
 //      are done with. It may acknowledge what it was shown, on this stream or an earlier one, and nothing beyond.
 //   6. When a stream breaks, its connections are attached to another one, to this handler or to another. Their events
 //      after `Attach.acknowledged` are sent again, with the same numbers and contents, marked `resent`. A handler that
-//      knows the connection (`Attach.instance` is its own) ignores those that it has been shown already, except that
-//      it still owes their acknowledgement.
-//   7. At most `HandlerHello.max_events` and `max_event_bytes` of a connection wait for acknowledgement; beyond these
-//      credits the device is not read. A Result uses up no credits.
-//   8. `Closed` is a connection's last event. Once it is acknowledged, or the gateway has given up on that, both sides
+//      knows the connection, and whose own instance `Attach.instance` names, goes on where it was: it ignores the events
+//      that it has been shown already, except that it still owes their acknowledgement. Any other handler begins anew,
+//      also where it knew the connection once. Of two Attaches of a connection the one with the higher `attempt`
+//      counts, in whatever order they are read; events that come on any other stream than that one's are ignored.
+//   7. While `HandlerHello.max_events` events or `max_event_bytes` bytes of a connection wait for acknowledgement, no
+//      more are sent, and the device is not read. A Result and `Closed` use up no credits.
+//   8. `Closed` is a connection's last event: no Result follows it. Of the commands that come with its acknowledgement
+//      only `raw_publish` still has an effect. Once it is acknowledged, or the gateway has given up on that, both sides
 //      forget the connection. Its number is not used again while the pod lives.
 //
 // COMMANDS
@@ -42,8 +45,10 @@
 //      even if it is killed at any moment.
 //  12. At most `GatewayHello.max_commands` and `max_command_bytes` of a connection may wait to be carried out, where a
 //      command counts as its contents and 64 bytes more; a single command may be larger. `Progress` says what was
-//      carried out. It comes with the connection's next event, when an eighth of the credits is used up, or within a
-//      heartbeat.
+//      carried out. It comes with the connection's next event, when an eighth of the credits is used up, once none waits
+//      any more that had to, or within a heartbeat. A handler that begins anew does not know how many bytes the commands
+//      after `Attach.commands_done` hold; until they are done it sends none. At most 65,536 results of a connection may
+//      wait for acknowledgement.
 //  13. A command with `result` set is followed by the event `Result`. Without it nothing is said about its failure,
 //      which the gateway logs; a Send that fails closes the connection.
 //
@@ -53,14 +58,17 @@
 //      Commands and acknowledgements for connections that are not attached to the stream are ignored and counted:
 //      the connection may just have ended.
 //  15. What is wrong about the stream (no hello, a batch larger than `max_batch_bytes`, bytes that are no batch) ends
-//      the stream with a status that says why. Its connections are attached again.
+//      it: by the handler with a status that says why, by the gateway with a reset, and its log says why. The
+//      connections are attached again.
 //  16. Each side sends `heartbeat`, a number other than 0, after `GatewayHello.heartbeat_ms` without sending anything
 //      else. A side that hears nothing for three times that long ends the stream.
 //
 // GOING
 //  17. `Drain` tells the handler that the pod is about to go: its connections will be closed over the time named.
-//  18. `Goodbye` tells the gateway that the handler is about to go. No further event is sent on the stream. The handler
-//      acknowledges what it can, ends the stream, and its connections are attached elsewhere.
+//  18. `Goodbye` tells the gateway that the handler is about to go: no further event is sent on the stream, but for the
+//      results of commands. Once what was sent is acknowledged, the connections are attached elsewhere, and when none is
+//      left the gateway ends its side. Then the handler ends the stream. It may do so earlier; what it did not
+//      acknowledge is sent again elsewhere.
 //
 // VERSIONS
 //  19. Fields are only ever added. A receiver ignores fields it does not know, and an absent field means what it meant
