@@ -143,37 +143,71 @@ func TestAnObjectThatWasElsewhereIsReplacedWithoutAWord(t *testing.T) {
 	}
 }
 
-// Attempt 2 is lost on its way to another handler, or to this one; attempt 3 says that the last one was here.
-func TestAnObjectGoesOnAfterLostAttemptsOnlyIfNobodyElseCanHaveActed(t *testing.T) {
+// Attempt 2 is lost on its way to another handler, or to this one. Attempt 3 says who has acted last.
+func TestAnObjectGoesOnAfterLostAttemptsIfNobodyElseHasActed(t *testing.T) {
 	for name, test := range map[string]struct {
-		accepted uint64
-		opened   int
-	}{"untouched": {0, 1}, "touched": {1, 2}} {
+		actor  string
+		opened int
+	}{"nobody": {"", 1}, "another": {"another", 2}} {
 		t.Run(name, func(t *testing.T) {
 			opened := make(chan *exproto.Conn, 2)
 			h := serve(t, scripted{
 				open: func(_ context.Context, conn *exproto.Conn) error { opened <- conn; return nil },
-				bytes: func(ctx context.Context, conn *exproto.Conn, bytes []byte) error {
-					if string(bytes) == "silence" {
-						return nil
-					}
-					return conn.Send(ctx, bytes)
-				},
 			})
 			p := newPod(t)
 			p.connect(h.address)
 			d := p.open(1)
-			p.bytes(1, "silence")
-			p.until("the acknowledgement", func() bool { return d.acked == 1 })
+			p.bytes(1, "a")
+			p.until("the echo", func() bool { return d.acked == 1 })
 			p.cut()
-			p.locked(func() { d.attempt, d.accepted, d.done = 2, test.accepted, test.accepted })
+			p.locked(func() {
+				d.attempt = 2
+				if test.actor != "" {
+					d.actor = test.actor
+				}
+			})
 			p.connect(h.address)
 			p.bytes(1, "b")
-			p.until("the echo", func() bool { return string(d.sent) == "b" })
+			p.until("the second echo", func() bool { return string(d.sent) == "ab" })
 			if len(opened) != test.opened {
 				t.Errorf("opened %d times", len(opened))
 			}
 		})
+	}
+}
+
+// Attempt 2 goes to a second stream, and is read before attempt 1, or again.
+func TestAnAttachThatIsReadLateIsIgnored(t *testing.T) {
+	conns := make(chan *exproto.Conn, 4)
+	h := serve(t, scripted{open: func(_ context.Context, conn *exproto.Conn) error { conns <- conn; return nil }})
+	p := newPod(t)
+	old := p.connect(h.address)
+	fresh := p.connect(h.address)
+	p.locked(func() { p.devices[1] = &device{attempt: 1} })
+	p.locked(func() { p.attach(1, p.devices[1], false) })
+	p.bytes(1, "a")
+	p.until("the echo", func() bool { return p.devices[1].acked == 1 })
+	p.locked(func() {
+		_ = old.rpc.Send(&streamv1.GatewayBatch{
+			Attaches: []*streamv1.Attach{
+				{Conn: 1, Id: "id-1", Attempt: 1},
+				{Conn: 1, Id: "id-1", Attempt: 2, Instance: "another"},
+				{Conn: 2, Id: "id-2", Attempt: 1},
+			},
+			Events: []*streamv1.Event{
+				{Conn: 1, Seq: 1, Kind: &streamv1.Event_Bytes{Bytes: []byte("late")}},
+				{Conn: 2, Seq: 1, Kind: &streamv1.Event_Bytes{Bytes: []byte("x")}},
+			},
+		})
+		p.devices[2] = &device{seq: 1}
+		p.lane = old
+	})
+	p.until("the second's echo, so all was read", func() bool { return string(p.devices[2].sent) == "x" })
+	p.locked(func() { p.lane = fresh })
+	p.bytes(1, "b")
+	p.until("both echoes", func() bool { return string(p.devices[1].sent) == "ab" })
+	if first := within(t, "OnOpen", conns); first.ID() != "id-1" || first.Attempt() != 2 || len(conns) != 1 {
+		t.Errorf("%s opened with attempt %d, and %d more", first.ID(), first.Attempt(), len(conns))
 	}
 }
 

@@ -17,8 +17,7 @@ type ordered struct {
 	pod     *pod
 	server  *Server
 	number  uint64
-	attempt uint32 // of the last Attach; guarded by the pod's lock, as the next
-	latest  uint64 // the serial of its stream
+	attempt uint32 // of the Attach that counts; guarded by the pod's lock
 	end     context.CancelCauseFunc
 
 	mu     sync.Mutex
@@ -52,7 +51,6 @@ func newOrdered(p *pod, s *stream, attach *streamv1.Attach) *ordered {
 		server:  p.server,
 		number:  attach.GetConn(),
 		attempt: attach.GetAttempt(),
-		latest:  s.serial,
 		end:     end,
 		stream:  s,
 		shown:   attach.GetAcknowledged(),
@@ -259,25 +257,12 @@ func (o *ordered) release() {
 	}
 }
 
-// isOurs says whether nobody else has had the connection, given that its last attempt was here. Where attempts are
-// missing, that one may have been lost on its way, and one before it may have gone to another handler: then nothing may
-// have been accepted since we know it, and nothing acknowledged that was not shown here. Under the pod's lock.
-func (o *ordered) isOurs(attach *streamv1.Attach) bool {
-	if attach.GetAttempt() <= o.attempt+1 {
-		return true
-	}
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return attach.GetAcknowledged() <= o.shown &&
-		attach.GetCommandsAccepted() <= max(o.outbox.accepted, o.outbox.carried)
-}
-
 // reattach goes on, on another stream: what the gateway has not accepted is sent again, and so are the
 // acknowledgements that it has not got. Under the pod's lock.
 func (o *ordered) reattach(s *stream, attach *streamv1.Attach) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.attempt, o.latest = attach.GetAttempt(), s.serial
+	o.attempt = attach.GetAttempt()
 	o.stream = s
 	o.outbox.rewind(s.limits, attach)
 	o.carried(attach.GetCommandsDone())

@@ -40,7 +40,8 @@ type pod struct {
 // device is one connection, as the pod knows it.
 type device struct {
 	attempt   uint32
-	instance  string
+	told      string            // the instance that was told last
+	actor     string            // the one that acted last
 	events    []*streamv1.Event // not acknowledged
 	seq       uint64
 	acked     uint64
@@ -138,14 +139,18 @@ func (p *pod) cut() {
 // attach introduces a device on the present stream. Locked.
 func (p *pod) attach(conn uint64, d *device, resent bool) {
 	d.attempt++
+	instance := d.actor
+	if instance == "" {
+		instance = d.told
+	}
 	batch := &streamv1.GatewayBatch{Attaches: []*streamv1.Attach{{
 		Conn: conn, Id: fmt.Sprintf("id-%d", conn), Listener: "tcp", Transport: "tcp", Attempt: d.attempt,
 		Conninfo: &exprotov1.ConnInfo{Peername: &exprotov1.Address{Host: "10.0.0.1", Port: uint32(conn)}},
 		Details:  []*streamv1.Detail{{Name: "exproto-tls-sni", Value: []byte("example.net")}},
-		Instance: d.instance, Acknowledged: d.acked, CommandsAccepted: d.accepted, CommandsDone: d.done,
+		Instance: instance, Acknowledged: d.acked, CommandsAccepted: d.accepted, CommandsDone: d.done,
 		State: d.state, Offset: d.offset,
 	}}}
-	d.instance = p.lane.hello.GetInstance()
+	d.told = p.lane.hello.GetInstance()
 	for _, event := range d.events {
 		again := proto.Clone(event).(*streamv1.Event)
 		again.Resent = resent
@@ -239,6 +244,9 @@ func (p *pod) take(batch *streamv1.HandlerBatch) {
 		if d.failure == "" {
 			d.failure = ack.GetError()
 		}
+		if ack.GetSeq() > d.acked {
+			d.actor = p.lane.hello.GetInstance()
+		}
 		for len(d.events) > 0 && d.events[0].GetSeq() <= ack.GetSeq() {
 			d.offset += uint64(len(d.events[0].GetBytes()))
 			d.events = d.events[1:]
@@ -266,6 +274,7 @@ func (p *pod) accept(command *streamv1.Command) {
 		p.t.Errorf("command %d came after command %d", command.GetSeq(), d.accepted)
 	}
 	d.accepted = command.GetSeq()
+	d.actor = p.lane.hello.GetInstance()
 	d.waiting += 64 + len(command.GetSend()) + len(command.GetState()) + len(command.GetPublish().GetPayload())
 	alone := d.accepted-d.done == 1
 	if d.accepted-d.done > uint64(p.hello.MaxCommands) || d.waiting > int(p.hello.MaxCommandBytes) && !alone {

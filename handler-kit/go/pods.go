@@ -13,7 +13,6 @@ type pods struct {
 	server *Server
 	mu     sync.Mutex
 	byName map[string]*pod
-	serial uint64 // streams so far
 }
 
 // pod is one start of one pod.
@@ -29,11 +28,10 @@ type pod struct {
 	closed  []*ordered // those of them that have ended, the last [closedKept]
 }
 
-// join gives a stream the pod that it comes from, and its number. What is left of another epoch is dropped.
-func (p *pods) join(name string, epoch uint64) (*pod, uint64) {
+// join gives a stream the pod that it comes from. What is left of another epoch is dropped.
+func (p *pods) join(name string, epoch uint64) *pod {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.serial++
 	known := p.byName[name]
 	if known != nil && known.epoch != epoch {
 		known.drop()
@@ -49,7 +47,7 @@ func (p *pods) join(name string, epoch uint64) (*pod, uint64) {
 	known.mu.Lock()
 	known.streams++
 	known.mu.Unlock()
-	return known, p.serial
+	return known
 }
 
 // leave detaches the connections of a stream that has ended. Those that no other stream has got when
@@ -139,8 +137,8 @@ func (p *pod) find(conn uint64) *ordered {
 	return p.conns[conn]
 }
 
-// attach gives a connection to a stream: the object that is known already, where the gateway has had it nowhere else
-// meanwhile, and else a new one.
+// attach gives a connection to a stream: the object that is known already, where nobody else has acted for the connection
+// since, and else a new one.
 func (p *pod) attach(s *stream, attach *streamv1.Attach) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -150,9 +148,9 @@ func (p *pod) attach(s *stream, attach *streamv1.Attach) {
 	known := p.conns[attach.GetConn()]
 	switch {
 	case known == nil:
-	case known.latest > s.serial || attach.GetAttempt() < known.attempt:
+	case attach.GetAttempt() <= known.attempt:
 		return // an older stream's, read late
-	case attach.GetInstance() == p.server.instance && known.isOurs(attach):
+	case attach.GetInstance() == p.server.instance:
 		known.reattach(s, attach)
 		return
 	default:

@@ -48,7 +48,6 @@ type stream struct {
 
 	greeted chan struct{} // closed when both have said hello; the fields up to the next gap are set before that
 	pod     *pod
-	serial  uint64 // of two streams that a connection is attached to one after the other, the later has the higher
 	limits  limits
 	beat    time.Duration
 
@@ -160,7 +159,7 @@ func (s *stream) greet(hello *streamv1.GatewayHello) error {
 	s.limits = limits{
 		int(hello.GetMaxCommands()), int(hello.GetMaxCommandBytes()), int(hello.GetMaxBatchBytes()) - batchSlack,
 	}
-	s.pod, s.serial = s.server.pods.join(hello.GetPod(), hello.GetEpoch())
+	s.pod = s.server.pods.join(hello.GetPod(), hello.GetEpoch())
 	close(s.greeted)
 	if err := s.rpc.Send(&streamv1.HandlerBatch{Hello: &streamv1.HandlerHello{
 		Version:       version,
