@@ -25,7 +25,9 @@ class Device:
         self.shown = 0
         self.done = 0
         self.attempt = 0
+        #: The handler's process that acted last, or while none has, the one that was told last.
         self.instance = ""
+        self.has_acted = False
         self.state = b""
         self.error = ""
         self.client: Optional[pb.Client] = None
@@ -35,6 +37,10 @@ class Device:
     def sent(self) -> List[bytes]:
         """What the handler has sent to it."""
         return [command.send for command in self.commands if command.WhichOneof("kind") == "send"]
+
+    def acts(self, handler: pb.HandlerHello) -> None:
+        """A handler has acknowledged an event, or given a command."""
+        self.instance, self.has_acted = handler.instance, True
 
     def waiting_bytes(self) -> int:
         """How much of the credits is used."""
@@ -92,7 +98,8 @@ class Pod:
                 commands_accepted=len(device.commands), commands_done=device.done, state=device.state,
                 client=device.client, offset=device.received(),
             )
-            device.instance = lane.handler.instance
+            if not device.has_acted:
+                device.instance = lane.handler.instance
             for event in device.events[device.acknowledged :]:
                 batch.events.append(event)
                 batch.events[-1].resent = True
@@ -140,6 +147,7 @@ class Pod:
                 self.faults.append(f"command {command.seq} after {len(device.commands)}")
             if command.seq == len(device.commands) + 1:
                 device.commands.append(command)
+                device.acts(lane.handler)
                 touched.add(command.conn)
             self._look_at_credits(device)
         for ack in batch.acks:
@@ -148,7 +156,9 @@ class Pod:
                 continue
             if ack.seq > device.shown:
                 self.faults.append(f"event {ack.seq} was acknowledged, and {device.shown} was the last one shown")
-            device.acknowledged = max(device.acknowledged, ack.seq)
+            if ack.seq > device.acknowledged:
+                device.acknowledged = ack.seq
+                device.acts(lane.handler)
             device.error = device.error or ack.error
         if self.prompt:
             for number in touched:

@@ -144,6 +144,40 @@ class Attachment(KitTest):
         await pod.happens(device, bytes=b"2")
         await pod.until("it goes on", lambda: device.sent == [b"1", b"2"])
 
+    async def test_an_attach_that_is_read_late_is_ignored(self):
+        await self.serve()
+        pod = await self.pod()
+        old, lane = await pod.lane(), await pod.lane()
+        device, other = pod.device(1), pod.device(2)
+        device.attempt = 1
+        await pod.attach(lane, device)
+        await pod.happens(device, bytes=b"1")
+        await pod.until("it is acknowledged", lambda: device.acknowledged == 1)
+        late = pb.GatewayBatch(events=[pb.Event(conn=1, seq=2, bytes=b"late")])
+        late.attaches.add(conn=1, id="conn-1", attempt=1)
+        late.attaches.add(conn=1, id="conn-1", attempt=2, instance="another", acknowledged=1)
+        await old.write(late)
+        await pod.attach(old, other)
+        await pod.happens(other, bytes=b"x")
+        await pod.until("the older stream was read", lambda: other.acknowledged == 1)
+        await pod.happens(device, bytes=b"2")
+        await pod.until("it goes on", lambda: device.sent == [b"1", b"2"])
+        self.assertEqual([each.seen for each in self.objects["conn-1"]], [["open", b"1", b"2"]])
+
+    async def test_an_object_goes_on_after_lost_attempts_if_nobody_else_has_acted(self):
+        for actor, objects in (("", 1), ("another", 2)):
+            with self.subTest(actor):
+                self.objects.clear()
+                pod, lane, device = await self.start()
+                await pod.happens(device, bytes=b"1")
+                await pod.until("it is acknowledged", lambda: device.acknowledged == 1)
+                await lane.cut()
+                device.attempt, device.instance = 2, actor or device.instance
+                await pod.attach(await pod.lane(), device)
+                await pod.happens(device, bytes=b"2")
+                await pod.until("it goes on", lambda: device.sent == [b"1", b"2"])
+                self.assertEqual(len(self.objects["conn-1"]), objects)
+
     async def test_an_object_that_nobody_comes_back_for_is_dropped(self):
         pod, lane, device = await self.start(Echo, {"detached_timeout": 0.05})
         await self.until_seen(pod, device, "open")

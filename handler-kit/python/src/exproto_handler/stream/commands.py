@@ -68,18 +68,17 @@ class Commands:
         self._lane: Optional["Lane"] = None
         self._limits = pb.GatewayHello()
         self._ended: Optional[str] = None
-        # What each command after `_done` counts. What an earlier process has left there counts nobody knows how much:
-        # as much as may be, so that nothing is sent before it is carried out.
-        self._costs: Deque[int] = deque([0] * (self._last - self._done))
-        self._used = len(self._costs)
-        self._used_bytes = 0
+        # The last command of an earlier process. Nobody here knows how many bytes those hold that are not carried out,
+        # so nothing leaves until they are; rule 12.
+        self._inherited = self._last
+        # What each command of this process counts that is not known to be carried out.
+        self._costs: Deque[int] = deque()
+        self._used = self._used_bytes = 0
         self._turn = asyncio.Lock()
         self._room = asyncio.Event()
 
     def attach(self, attach: pb.Attach, lane: "Lane") -> int:
         """A stream has the connection: sends again what was not accepted. Tells up to which event that acknowledges."""
-        if self._costs and self._limits.max_commands == 0:
-            self._costs[-1] = self._used_bytes = lane.hello.max_command_bytes
         self._lane, self._limits = lane, lane.hello
         acked = 0
         self.progress(attach.commands_done)
@@ -174,6 +173,8 @@ class Commands:
             self.flush()
 
     def _has_room(self, cost: int) -> bool:
+        if self._done < self._inherited:
+            return False
         if self._used == 0:
             return True
         limits = self._limits
@@ -190,10 +191,11 @@ class Commands:
 
     def progress(self, done: int) -> None:
         """The gateway has carried out all commands up to this one: their credits are free."""
-        while self._done < done and self._costs:
-            self._used -= 1
-            self._used_bytes -= self._costs.popleft()
+        while self._done < min(done, self._last):
             self._done += 1
+            if self._done > self._inherited:
+                self._used -= 1
+                self._used_bytes -= self._costs.popleft()
         while self._unaccepted and self._unaccepted[0].commands[-1].seq <= done:
             self._unaccepted.popleft()
         self._room.set()

@@ -27,6 +27,8 @@ class StreamConnection(Connection):
     def __init__(self, attach: pb.Attach, table: "Table"):
         super().__init__(attach)
         self.number = attach.conn
+        #: The attempt of the Attach that counts; `attempt` is that of the object's making.
+        self.latest = attach.attempt
         self.commands = Commands(attach)
         # The stream that it is attached to, and the one that it was attached to before; None for none.
         self.lane: Optional["Lane"] = None
@@ -48,7 +50,7 @@ class StreamConnection(Connection):
 
     def attach(self, attach: pb.Attach, lane: "Lane") -> None:
         """Its events come from this stream now. Sends again what the gateway does not have."""
-        self.lane = lane
+        self.lane, self.latest = lane, attach.attempt
         acked = self.commands.attach(attach, lane)
         if self._done > max(acked, attach.acknowledged) or self._failed:
             self.commands.leave([], self._done, self._failed)

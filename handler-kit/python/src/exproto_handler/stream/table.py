@@ -49,10 +49,12 @@ class Table:
         """A connection's events go to this stream from now on."""
         key = (lane.hello.pod, lane.hello.epoch, attach.conn)
         conn = self._connections.get(key) or self._ended.get(key)
+        if conn is not None and attach.attempt <= conn.latest:
+            return  # It was read late: another stream has the connection by now.
         if conn is not None and conn.lane is not None:
             conn.lane.attached.pop(attach.conn, None)
         if conn is not None and attach.instance != self.instance:
-            # It has been elsewhere meanwhile: what is known of it is old.
+            # Another process has acted for it meanwhile: what is known of it is old.
             conn.cut_off("the connection has been attached elsewhere")
             self._ended.pop(key, None)
             conn = None
