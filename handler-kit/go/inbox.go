@@ -167,10 +167,9 @@ func (o *ordered) handle(event *streamv1.Event) {
 		over := o.closed || o.gone != nil
 		o.mu.Unlock()
 		complain(o.server.log, o.conn, err, over)
-		if event == opening { // no event yet whose acknowledgement could say so
-			_ = o.conn.Close(ctx)
-		}
-		if !over || !errors.Is(err, ErrClosed) { // what ends anyway has not failed, and what came before is still shown
+		if event == opening {
+			defer o.failedToOpen(err) // after what it has sent
+		} else if !over || !errors.Is(err, ErrClosed) { // what ends anyway has not failed, and what came before is still shown
 			o.mu.Lock()
 			o.fail(event.GetSeq(), err)
 			o.mu.Unlock()
@@ -182,6 +181,14 @@ func (o *ordered) handle(event *streamv1.Event) {
 		o.user.object = nil
 		o.pod.ended(o)
 	}
+}
+
+// failedToOpen says so beside the last acknowledgement, as there is no event that it is about.
+func (o *ordered) failedToOpen(err error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.fail(o.done, err)
+	o.say()
 }
 
 // call calls the user's object. After a failed callback it hears of nothing but the end.

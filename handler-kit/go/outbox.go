@@ -17,12 +17,13 @@ type outbox struct {
 	accepted  uint64 // the last that was accepted when it was attached
 	used      int    // bytes of credit that the parcels hold
 
-	parcels []*parcel
-	next    int       // of parcels: the first that was not sent on this stream
-	waiting []*parcel // for credits
-	acked   uint64    // the last event that was acknowledged on this stream
-	asked   map[uint64]chan outcome
-	dirty   bool // the stream's writer has been told
+	parcels    []*parcel
+	next       int       // of parcels: the first that was not sent on this stream
+	waiting    []*parcel // for credits
+	acked      uint64    // the last event that was acknowledged on this stream
+	complained bool      // the failure was told on this stream
+	asked      map[uint64]chan outcome
+	dirty      bool // the stream's writer has been told
 }
 
 // parcel is what goes into one batch, so that the gateway accepts all of it or nothing.
@@ -137,6 +138,7 @@ func (b *outbox) fail(why error) {
 func (b *outbox) rewind(limits limits, attach *streamv1.Attach) {
 	b.limits = limits
 	b.acked = attach.GetAcknowledged()
+	b.complained = false
 	b.accepted = attach.GetCommandsAccepted()
 	b.dirty = false
 	b.next = 0
@@ -229,9 +231,10 @@ func (o *ordered) fill(s *stream, batch *streamv1.HandlerBatch, room int) (int, 
 // acknowledge puts into the batch that the events up to this one are done with, where that is new. Locked.
 func (o *ordered) acknowledge(batch *streamv1.HandlerBatch, upTo uint64, room int) int {
 	b := &o.outbox
-	if o.failed != nil && b.acked < o.failed.GetSeq() && o.failed.GetSeq() <= upTo {
+	if o.failed != nil && !b.complained && o.failed.GetSeq() <= upTo {
 		batch.Acks = append(batch.Acks, o.failed)
-		b.acked = o.failed.GetSeq()
+		b.complained = true
+		b.acked = max(b.acked, o.failed.GetSeq())
 		room -= ackFrame + len(o.failed.GetError())
 	}
 	if b.acked < upTo {

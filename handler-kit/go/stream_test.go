@@ -84,11 +84,25 @@ func TestAFailedCallbackEndsItsConnectionAlone(t *testing.T) {
 }
 
 func TestAFailedOpeningClosesTheConnection(t *testing.T) {
-	h := serve(t, scripted{open: func(context.Context, *exproto.Conn) error { return errors.New("no") }})
+	h := serve(t, scripted{open: func(ctx context.Context, conn *exproto.Conn) error {
+		if err := conn.Send(ctx, []byte("sorry")); err != nil {
+			return err
+		}
+		return errors.New("no")
+	}})
 	p := newPod(t)
 	p.connect(h.address)
 	d := p.open(1)
-	p.until("Close", func() bool { return d.closing })
+	p.until("the failure", func() bool { return d.failure == "no" })
+	p.locked(func() {
+		if string(d.sent) != "sorry" || d.closing {
+			t.Errorf("sent %q, closing %v", d.sent, d.closing)
+		}
+	})
+	p.cut()
+	p.locked(func() { d.failure = "" }) // as if it had been lost
+	p.connect(h.address)
+	p.until("the failure again", func() bool { return d.failure == "no" })
 }
 
 func TestMessagesAndTimersArrive(t *testing.T) {
