@@ -318,8 +318,15 @@ impl Queue {
 
     fn confirm(&self, epoch: u32) {
         let mut state = self.state.lock();
-        if let Some(hold) = &mut state.hold {
-            hold.confirm(epoch);
+        let Some(hold) = &mut state.hold else {
+            return;
+        };
+        hold.confirm(epoch);
+        let more = state.has_something();
+        drop(state);
+        if more {
+            // What came while the batch was out.
+            self.consumer.wake();
         }
     }
 }
@@ -368,7 +375,7 @@ impl State {
     fn has_something(&self) -> bool {
         match &self.hold {
             None => !self.backlog.is_empty(),
-            Some(hold) => !self.backlog.is_empty() || hold.has_something(),
+            Some(hold) => hold.has_something(&self.backlog),
         }
     }
 

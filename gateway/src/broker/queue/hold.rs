@@ -80,9 +80,10 @@ impl Hold {
         self.unconfirmed.len()
     }
 
-    /// Whether there is something to take apart from what waits.
-    pub(super) fn has_something(&self) -> bool {
-        !self.is_out && !self.unconfirmed.is_empty()
+    /// Whether there is something that would be taken now: while a batch is out, nothing is.
+    pub(super) fn has_something(&self, backlog: &Backlog) -> bool {
+        let is_empty = self.unconfirmed.is_empty() && backlog.is_empty();
+        !self.is_out && !is_empty
     }
 
     pub(super) fn put(

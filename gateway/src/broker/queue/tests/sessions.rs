@@ -62,6 +62,20 @@ fn nothing_more_is_taken_until_what_was_taken_is_confirmed() {
     assert_eq!(drain(&queue), "d1");
 }
 
+/// Whoever has several events under way looks again while a batch is out: it would look for ever.
+#[test]
+fn nothing_is_ready_while_a_batch_is_out() {
+    let Setting { queue, .. } = setting();
+    push_all(&queue, "a1 b1");
+    let batch = queue.take(1, usize::MAX);
+    assert_eq!(poll(&queue), Poll::Pending);
+    push_all(&queue, "c1");
+    assert_eq!(poll(&queue), Poll::Pending);
+    batch.confirm();
+    assert_eq!(poll(&queue), Poll::Ready(Ready::Messages));
+    assert_eq!(drain(&queue), "b1 c1");
+}
+
 #[test]
 fn messages_of_qos_0_need_no_confirmation() {
     let Setting { queue, .. } = setting();
