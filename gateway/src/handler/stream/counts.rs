@@ -9,7 +9,7 @@ pub struct Counts {
     pub batches_sent: AtomicU64,
     /// Batches that came from handlers.
     pub batches_received: AtomicU64,
-    /// Events sent, those that were sent again included.
+    /// Events that were sent for the first time.
     pub events: AtomicU64,
     /// Events that were sent again.
     pub resent: AtomicU64,

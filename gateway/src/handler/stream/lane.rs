@@ -166,10 +166,12 @@ impl Lane {
 
     /// Sends an event of an attached connection.
     pub fn show(&self, attachment: &Attachment, event: Event) {
-        self.counts.events.fetch_add(1, Relaxed);
-        self.counts
-            .resent
-            .fetch_add(u64::from(event.resent), Relaxed);
+        let counter = if event.resent {
+            &self.counts.resent
+        } else {
+            &self.counts.events
+        };
+        counter.fetch_add(1, Relaxed);
         attachment.show(event);
     }
 
