@@ -10,7 +10,7 @@ use crate::{
     Management, Rules,
 };
 
-/// Reads every block behind that fence (what is no configuration is fenced as `YAML`), and tells how many there are.
+/// Reads every block behind that fence, and tells how many there are.
 fn examples(fence: &str, read: impl Fn(&str, &str) -> Result<(), Error>) -> usize {
     let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs");
     let mut examples = 0;
@@ -33,6 +33,7 @@ fn examples(fence: &str, read: impl Fn(&str, &str) -> Result<(), Error>) -> usiz
     examples
 }
 
+/// What is YAML and no configuration stands between tildes.
 #[test]
 fn every_example_in_the_documentation_is_a_good_one() {
     let read = |text: &str, origin: &str| Config::parse(text, origin).map(drop);
