@@ -18,6 +18,12 @@ mod endpoint;
 /// One life of an endpoint, and the connections that are bound to it.
 mod life;
 
+/// A connection's place at an endpoint.
+mod bound;
+
+/// Callbacks as messages of client streams.
+mod client_streams;
+
 /// How an endpoint is that stands.
 mod condition;
 
@@ -36,8 +42,11 @@ mod lanes;
 /// The ordered stream.
 pub mod stream;
 
-/// One HTTP/2 connection to an endpoint, and a unary gRPC call on it.
+/// One HTTP/2 connection to an endpoint, and a gRPC call on it.
 mod lane;
+
+/// Bytes on their way out.
+mod parcel;
 
 /// TLS to endpoints.
 mod secure;
@@ -51,9 +60,10 @@ use prost::Message;
 use self::endpoints::Inner;
 pub use self::{
     affinity::{Wish, key_of},
+    bound::Bound,
     endpoints::{Error, Handlers},
     lane::Failure,
-    life::{Bound, Life},
+    life::Life,
     settings::{Resolution, Stats},
 };
 

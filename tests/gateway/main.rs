@@ -48,6 +48,8 @@ mod handlers;
 mod endpoints;
 /// The ordered stream.
 mod streams;
+/// Client streams, for old handlers.
+mod client_streams;
 /// Handlers that refuse single calls, spoken to in plain HTTP/2.
 mod refusals;
 /// Queues that are full.

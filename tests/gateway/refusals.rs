@@ -15,15 +15,15 @@ use tokio::{
     sync::mpsc,
 };
 
-const DATA: u8 = 0;
-const HEADERS: u8 = 1;
+pub(crate) const DATA: u8 = 0;
+pub(crate) const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
-const SETTINGS: u8 = 4;
-const PING: u8 = 6;
+pub(crate) const SETTINGS: u8 = 4;
+pub(crate) const PING: u8 = 6;
 const GOAWAY: u8 = 7;
-const END_STREAM: u8 = 1;
-const ACK: u8 = 1;
-const END_HEADERS: u8 = 4;
+pub(crate) const END_STREAM: u8 = 1;
+pub(crate) const ACK: u8 = 1;
+pub(crate) const END_HEADERS: u8 = 4;
 
 /// What to do with a call.
 #[derive(Clone, Copy)]
@@ -81,7 +81,7 @@ impl PlainHandler {
     }
 }
 
-async fn frame(
+pub(crate) async fn frame(
     socket: &mut TcpStream,
     kind: u8,
     flags: u8,
@@ -96,7 +96,7 @@ async fn frame(
 }
 
 /// HPACK by hand: indexed `:status: 200`, and a literal without indexing for the rest.
-fn answer(code: &str) -> Vec<u8> {
+pub(crate) fn answer(code: &str) -> Vec<u8> {
     let mut block = vec![0x88];
     for (name, value) in [("content-type", "application/grpc"), ("grpc-status", code)] {
         block.push(0);
@@ -168,7 +168,7 @@ async fn serve(
     }
 }
 
-fn holds(body: &[u8], text: &str) -> bool {
+pub(crate) fn holds(body: &[u8], text: &str) -> bool {
     body.windows(text.len())
         .any(|window| window == text.as_bytes())
 }

@@ -4,19 +4,22 @@
 mod manner;
 /// Its service.
 mod service;
+/// The deprecated one.
+mod client_streams;
 
 use std::{
     collections::HashMap,
     net::{SocketAddr, TcpListener},
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
 };
 
 use bytes::Bytes;
 use proto::exproto::{
-    ConnInfo, Message, connection_unary_handler_server::ConnectionUnaryHandlerServer,
+    ConnInfo, Message, connection_handler_server::ConnectionHandlerServer,
+    connection_unary_handler_server::ConnectionUnaryHandlerServer,
 };
 use tokio::{
     runtime::Runtime,
@@ -26,7 +29,7 @@ use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{Status, metadata::MetadataMap, transport::Server};
 use tonic_health::{ServingStatus, server::HealthReporter};
 
-pub use self::manner::Manner;
+pub use self::manner::{Answering, Manner};
 use self::service::Service;
 use crate::within;
 
@@ -85,6 +88,8 @@ struct Script {
     callbacks: mpsc::Sender<Callback>,
     hold: AtomicBool,
     rules: Mutex<Rules>,
+    /// Client streams that the gateway has ended.
+    ended: AtomicUsize,
 }
 
 /// What holds for every connection in every test: one callback at a time, created first and once (but for repetitions that are marked), closed
@@ -97,6 +102,10 @@ struct Rules {
 }
 
 impl Script {
+    fn stream_ended(&self) {
+        self.ended.fetch_add(1, Ordering::SeqCst);
+    }
+
     fn broken(&self, what: String) {
         let mut rules = self.rules.lock().expect("no panic while locked");
         rules.broken.push(what);
@@ -180,6 +189,7 @@ impl TestHandler {
             callbacks: sender,
             hold: AtomicBool::new(false),
             rules: Mutex::default(),
+            ended: AtomicUsize::new(0),
         });
         let mut handler = Self {
             address,
@@ -211,12 +221,20 @@ impl TestHandler {
             .enable_all()
             .build()
             .expect("a runtime");
-        let service = Service {
-            script: self.script.clone(),
-            in_flight: Arc::default(),
-        };
-        let service =
-            ConnectionUnaryHandlerServer::new(service).max_decoding_message_size(64 * 1024 * 1024);
+        let answering = self.manner.client_streams;
+        let streams = answering.map(|answering| {
+            ConnectionHandlerServer::new(client_streams::Service {
+                script: self.script.clone(),
+                answering,
+            })
+        });
+        let calls = answering.is_none().then(|| {
+            let service = Service {
+                script: self.script.clone(),
+                in_flight: Arc::default(),
+            };
+            ConnectionUnaryHandlerServer::new(service).max_decoding_message_size(64 * 1024 * 1024)
+        });
         let (reporter, health) = tonic_health::server::health_reporter();
         let health = self.manner.has_health.then_some(health);
         self.health = health.is_some().then_some(reporter);
@@ -228,7 +246,8 @@ impl TestHandler {
                 server = server.tls_config(tls).expect("good files");
             }
             server
-                .add_service(service)
+                .add_optional_service(calls)
+                .add_optional_service(streams)
                 .add_optional_service(health)
                 .serve_with_incoming(TcpListenerStream::new(socket))
                 .await
@@ -294,6 +313,12 @@ impl TestHandler {
     /// From now on the test answers each callback itself, or no more.
     pub fn hold(&self, hold: bool) {
         self.script.hold.store(hold, Ordering::SeqCst);
+    }
+
+    /// How many client streams the gateway has ended.
+    #[must_use]
+    pub fn ended_streams(&self) -> usize {
+        self.script.ended.load(Ordering::SeqCst)
     }
 
     /// The next callback.

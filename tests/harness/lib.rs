@@ -39,7 +39,7 @@ pub mod redis;
 pub use carrier::{Carrier, Credentials};
 pub use device::Device;
 pub use gateway::TestGateway;
-pub use handler::{Callback, Event, Manner, TestHandler};
+pub use handler::{Answering, Callback, Event, Manner, TestHandler};
 pub use pki::Pki;
 pub use pod::Pod;
 pub use process::Process;

@@ -81,7 +81,8 @@ pub struct Handler {
     pub ejection: Ejection,
 
     /// How many callbacks may be under way at a time at one replica. More wait, up to `deadline`, and
-    /// are then tried again as if the replica had not been reached.
+    /// are then tried again as if the replica had not been reached. It bounds unary calls alone; client
+    /// streams are five for each connection at most (`max_connections_per_endpoint`).
     #[serde(with = "Count::<1, 1_000_000>")]
     pub max_streams: u32,
 
@@ -101,7 +102,8 @@ pub struct Handler {
     pub connect_timeout: Duration,
 
     /// How long the handler may take to answer a callback; then its connection is closed with
-    /// `handler_timeout`, where messages of QoS 1 and 2 are not sent again.
+    /// `handler_timeout`, where messages of QoS 1 and 2 are not sent again. With `service:
+    /// ConnectionHandler`, how long it may not read one.
     #[serde(with = "Period")]
     pub deadline: Duration,
 
@@ -271,6 +273,9 @@ pub enum HandlerService {
     /// One unary call for each callback.
     #[default]
     ConnectionUnaryHandler,
+    /// One client stream for each callback and connection, for old handlers of EMQX: nothing is
+    /// acknowledged, and a callback is delivered once it is written.
+    ConnectionHandler,
     /// The ordered stream, `exproto.stream.v1.ConnectionStream`: all connections on a few streams, in
     /// batches. Sockets outlive their handler, and nothing is lost, doubled or reordered.
     ConnectionStream,
@@ -282,6 +287,7 @@ impl HandlerService {
     pub fn full_name(self) -> &'static str {
         match self {
             Self::ConnectionUnaryHandler => "emqx.exproto.v1.ConnectionUnaryHandler",
+            Self::ConnectionHandler => "emqx.exproto.v1.ConnectionHandler",
             Self::ConnectionStream => "exproto.stream.v1.ConnectionStream",
         }
     }

@@ -8,6 +8,8 @@
 mod patience;
 /// What to do when a handler fails.
 mod policy;
+/// How a connection stands with its handler.
+mod standing;
 /// Which handler it wants.
 mod wish;
 /// What it looks like on the wire.
@@ -26,11 +28,11 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use self::patience::Patience;
 pub use self::policy::Policy;
-pub(super) use self::{request::message, wish::of as wish};
+pub(super) use self::{request::message, standing::Standing, wish::of as wish};
 use super::{CloseReason, Handle, handle::Shared};
 use crate::{
     broker::queue::Batch,
-    handler::{Bound, Failure, Life, Method, frame},
+    handler::{Failure, Method, frame},
     metrics::Outcome,
 };
 
@@ -41,28 +43,6 @@ pub(super) enum Event {
     TimerTimeout,
     Messages(Batch),
     Closed(CloseReason),
-}
-
-/// How a connection stands with its handler.
-#[derive(Default)]
-pub(super) struct Standing {
-    /// Where its callbacks go.
-    bound: Option<Bound>,
-    /// The one that it is bound to has answered `OnSocketCreated`.
-    introduced: bool,
-    /// Some handler has seen, or may have seen, `OnSocketCreated`.
-    pub(super) met: bool,
-    /// How often `OnSocketCreated` was called.
-    introductions: u32,
-}
-
-impl Standing {
-    /// The handler that it is bound to is gone.
-    pub(super) fn lost(&self) -> bool {
-        self.bound
-            .as_ref()
-            .is_some_and(|bound| bound.life().is_lost())
-    }
 }
 
 /// What became of a delivery. Where it failed, the connection closes for this reason.
@@ -116,7 +96,7 @@ impl Delivery {
     }
 
     pub(super) async fn run(mut self) -> Delivered {
-        let outcome = match self.shared.settings.in_process.clone() {
+        let mut outcome = match self.shared.settings.in_process.clone() {
             None => self.deliver().await,
             Some(handler) => {
                 if let Event::Received(bytes) = &self.event {
@@ -132,6 +112,9 @@ impl Delivery {
                 let stats = self.shared.settings.broker.stats();
                 stats.discarded.fetch_add(batch.lost() as u64, Relaxed);
             }
+        }
+        if matches!(self.event, Event::Closed(_)) && outcome.is_ok() {
+            outcome = self.standing.finish().await.map_err(Stop::Close);
         }
         Delivered {
             outcome: match outcome {
@@ -149,20 +132,18 @@ impl Delivery {
         let mut attempt = 1 + self.earlier();
         let mut frame = self.frame();
         loop {
-            let life = self.attached().await?;
+            self.attached().await?;
             self.count_repetition(attempt);
-            let called = self.call(&life, self.method(), frame.clone(), attempt);
-            let (reason, was_lost) = match called.await {
+            let failure = match self.call(self.method(), frame.clone(), attempt).await {
                 Ok(()) => return Ok(()),
                 Err(Failure::Unreached { .. }) => {
                     self.pause().await?;
                     continue;
                 }
-                Err(Failure::Lost(_)) => (CloseReason::HandlerLost, true),
-                Err(Failure::Refused(_)) => (CloseReason::HandlerError, false),
-                Err(Failure::TimedOut(_)) => (CloseReason::HandlerTimeout, false),
+                Err(failure) => failure,
             };
-            match self.after_failure(was_lost) {
+            let reason = CloseReason::from(&failure);
+            match self.after_failure(matches!(failure, Failure::Lost(_))) {
                 Then::Repeat => {}
                 Then::Forget => return Ok(()),
                 Then::Close => return Err(reason.into()),
@@ -194,8 +175,8 @@ impl Delivery {
         }
     }
 
-    /// The handler that the connection is bound to, or one that has just been introduced to it.
-    async fn attached(&mut self) -> Result<Arc<Life>, Stop> {
+    /// Binds the connection to a handler that was introduced to it, unless it is.
+    async fn attached(&mut self) -> Result<(), Stop> {
         let lost = self.standing.lost();
         if matches!(self.event, Event::Closed(_)) {
             // Whoever hears of the end need not have heard of the beginning.
@@ -224,7 +205,7 @@ impl Delivery {
                 }
                 self.standing.bound = None;
             }
-            let life = self.bound().await?;
+            self.bound().await?;
             let met = std::mem::replace(&mut self.standing.met, true);
             if met {
                 self.shared.phase.rebound();
@@ -232,10 +213,8 @@ impl Delivery {
             self.standing.introductions += 1;
             let attempt = self.standing.introductions;
             self.shared.parked.store(false, Relaxed);
-            match self
-                .call(&life, Method::OnSocketCreated, frame.clone(), attempt)
-                .await
-            {
+            let called = self.call(Method::OnSocketCreated, frame.clone(), attempt);
+            match called.await {
                 Ok(()) => {
                     self.standing.introduced = true;
                     return Ok(());
@@ -245,18 +224,16 @@ impl Delivery {
                     self.standing.introductions -= 1;
                 }
                 Err(Failure::Lost(_)) if rebinds => {}
-                Err(Failure::Lost(_)) => return Err(CloseReason::HandlerLost.into()),
-                Err(Failure::Refused(_)) => return Err(CloseReason::HandlerError.into()),
-                Err(Failure::TimedOut(_)) => return Err(CloseReason::HandlerTimeout.into()),
+                Err(failure) => return Err(CloseReason::from(&failure).into()),
             }
             self.pause().await?;
         }
     }
 
-    /// The endpoint that callbacks go to; waits until there is one.
-    async fn bound(&mut self) -> Result<Arc<Life>, Stop> {
-        if let Some(bound) = &self.standing.bound {
-            return Ok(bound.life().clone());
+    /// Waits until there is an endpoint that callbacks go to.
+    async fn bound(&mut self) -> Result<(), Stop> {
+        if self.standing.bound.is_some() {
+            return Ok(());
         }
         let settings = self.shared.settings.clone();
         let wish = wish::of(&self.shared);
@@ -274,31 +251,23 @@ impl Delivery {
             let bound = self.unless_given_up(ready).await?.ok().flatten();
             bound.ok_or(reason)?
         };
-        let life = bound.life().clone();
         self.standing.bound = Some(bound);
-        Ok(life)
+        Ok(())
     }
 
-    async fn call(
-        &self,
-        life: &Arc<Life>,
-        method: Method,
-        frame: Bytes,
-        attempt: u32,
-    ) -> Result<(), Failure> {
+    /// One attempt, at the endpoint that the connection is bound to.
+    async fn call(&mut self, method: Method, frame: Bytes, attempt: u32) -> Result<(), Failure> {
         let started = std::time::Instant::now();
-        let outcome = life
-            .call(
-                self.shared.key,
-                method,
-                self.headers(method, attempt),
-                frame,
-            )
-            .await;
+        let headers = self.headers(method, attempt);
+        let Some(bound) = &mut self.standing.bound else {
+            return Ok(());
+        };
+        let outcome = bound.call(self.shared.key, method, headers, frame).await;
         let metrics = &self.shared.settings.metrics;
         metrics.callback(method, Outcome::of(&outcome), started.elapsed());
         if let Err(failure) = &outcome {
-            let (conn, method, endpoint) = (&self.shared.id, method.as_str(), life.address());
+            let endpoint = bound.life().address();
+            let (conn, method) = (&self.shared.id, method.as_str());
             tracing::debug!(%conn, method, endpoint, attempt, %failure, "callback failed");
         }
         outcome

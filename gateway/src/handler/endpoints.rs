@@ -16,10 +16,10 @@ use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use super::{
     affinity::Wish,
+    bound::Bound,
     discovery::{self, Target, dns::Follower},
     ejection::Bench,
     endpoint::Endpoint,
-    life::Bound,
     secure::Secure,
     settings::{Resolution, Settings, Shared, Stats},
     stream::{self, Identity},

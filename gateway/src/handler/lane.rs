@@ -12,7 +12,10 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 use futures_util::future::BoxFuture;
-use h2::client::SendRequest;
+use h2::{
+    SendStream,
+    client::{ResponseFuture, SendRequest},
+};
 use http::{HeaderMap, Request, StatusCode, Uri};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::{
@@ -23,7 +26,7 @@ use tokio::{
 use tokio_util::task::AbortOnDropHandle;
 use tonic::Status;
 
-use super::{discovery::Target, settings::Shared, stream};
+use super::{discovery::Target, parcel::Parcel, settings::Shared, stream};
 
 /// An answer longer than this is to nothing that is asked here.
 const LONGEST_ANSWER: usize = 64 * 1024;
@@ -103,7 +106,7 @@ impl Failure {
 /// A connection that has just been opened.
 pub(super) struct Open {
     /// Takes calls. The connection ends in order once the last clone and the last call are gone.
-    pub(super) send: SendRequest<Bytes>,
+    pub(super) send: SendRequest<Parcel>,
     /// Ends with the connection: an error where it broke.
     pub(super) ended: BoxFuture<'static, Result<(), String>>,
     /// Where the ordered stream is spoken: the stream. The connection ends with it.
@@ -142,7 +145,7 @@ where
         .data_frame_budget(SMALL_ANSWERS * 256)
         .initial_window_size(WINDOW)
         .initial_connection_window_size(WINDOW)
-        .handshake(stream)
+        .handshake::<_, Parcel>(stream)
         .await
         .map_err(io::Error::other)?;
     let mut pings = connection
@@ -194,20 +197,35 @@ fn watch_for_a_vanished_host(tcp: &TcpStream) -> io::Result<()> {
 }
 
 /// Whether a connection that has ended was ended by a GOAWAY, and not by a handler that broke off.
-pub(super) fn was_told_to_go(mut send: SendRequest<Bytes>) -> bool {
+pub(super) fn was_told_to_go(mut send: SendRequest<Parcel>) -> bool {
     match send.poll_ready(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(Err(error)) => error.is_go_away() && error.is_remote(),
         _ => false,
     }
 }
 
+/// A call whose headers were handed to the connection: its answer, and where its messages go.
+pub(super) type Begun = (ResponseFuture, SendStream<Parcel>);
+
 /// One call with one message each way. The answer has gRPC's five bytes in front.
 pub(super) async fn call(
-    send: SendRequest<Bytes>,
+    send: SendRequest<Parcel>,
     uri: Uri,
     headers: HeaderMap,
     frame: Bytes,
 ) -> Result<Bytes, Failure> {
+    let (answer, mut body) = begin(send, uri, headers).await?;
+    // Where this fails the stream has ended, and `answer` says why.
+    let _ = body.send_data(frame.into(), true);
+    answered(answer).await
+}
+
+/// Begins a call.
+pub(super) async fn begin(
+    send: SendRequest<Parcel>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Begun, Failure> {
     let mut send = send
         .ready()
         .await
@@ -216,14 +234,13 @@ pub(super) async fn call(
         .body(())
         .expect("the endpoint's address made a URI");
     *request.headers_mut() = headers;
-    let (answer, mut body) = send
-        .send_request(request, false)
-        .map_err(|error| Failure::before(&error))?;
-    drop(send);
-    // Where this fails the stream has ended, and `answer` says why.
-    let _ = body.send_data(frame, true);
-    let answer = answer.await.map_err(|error| Failure::after(&error))?;
+    send.send_request(request, false)
+        .map_err(|error| Failure::before(&error))
+}
 
+/// Waits for the answer to a call, and reads it to its end.
+pub(super) async fn answered(answer: ResponseFuture) -> Result<Bytes, Failure> {
+    let answer = answer.await.map_err(|error| Failure::after(&error))?;
     let (head, mut body) = answer.into_parts();
     if head.status != StatusCode::OK {
         return Err(Failure::answered(from_http(head.status)));

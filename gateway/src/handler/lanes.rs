@@ -8,13 +8,12 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
 use futures_util::FutureExt as _;
 use h2::client::SendRequest;
 use parking_lot::RwLock;
 use tokio::sync::Notify;
 
-use super::{lane, stream};
+use super::{lane, parcel::Parcel, stream};
 
 /// HTTP/2 has 2^30 calls in a connection. Lanes are replaced long before, and not all at the same time.
 const CALLS_OF_A_LANE: u64 = 1 << 28;
@@ -26,7 +25,7 @@ pub(super) struct Lanes(Box<[Slot]>);
 #[derive(Default)]
 struct Slot {
     /// Set while the lane takes calls.
-    send: RwLock<Option<SendRequest<Bytes>>>,
+    send: RwLock<Option<SendRequest<Parcel>>>,
     /// Set while it carries an ordered stream.
     stream: RwLock<Option<Arc<stream::Lane>>>,
     /// Calls made on it.
@@ -41,7 +40,7 @@ struct Slot {
 pub(super) struct Pick {
     index: usize,
     number: u64,
-    pub(super) send: SendRequest<Bytes>,
+    pub(super) send: SendRequest<Parcel>,
 }
 
 impl Lanes {
@@ -64,11 +63,17 @@ impl Lanes {
                 send,
             })
         })?;
-        let calls = self.0[pick.index].calls.fetch_add(1, Ordering::Relaxed);
-        if calls == CALLS_OF_A_LANE + (CALLS_OF_A_LANE / count as u64) * pick.index as u64 {
-            self.replace(pick.index, pick.number);
-        }
+        self.count(&pick);
         Some(pick)
+    }
+
+    /// One call more on that lane.
+    pub(super) fn count(&self, pick: &Pick) {
+        let calls = self.0[pick.index].calls.fetch_add(1, Ordering::Relaxed);
+        let share = CALLS_OF_A_LANE / self.0.len() as u64;
+        if calls == CALLS_OF_A_LANE + share * pick.index as u64 {
+            self.replace(pick);
+        }
     }
 
     /// The stream of `key`, or the next one that takes connections.
@@ -87,9 +92,9 @@ impl Lanes {
     }
 
     /// The lane takes no more calls, unless it has been replaced already.
-    pub(super) fn replace(&self, index: usize, number: u64) {
-        let slot = &self.0[index];
-        if slot.number.load(Ordering::Acquire) == number {
+    pub(super) fn replace(&self, pick: &Pick) {
+        let slot = &self.0[pick.index];
+        if slot.number.load(Ordering::Acquire) == pick.number {
             slot.due.notify_one();
         }
     }
@@ -111,7 +116,7 @@ impl Lanes {
     }
 
     /// From now on the lane takes no calls. It ends in order once its last call is answered.
-    pub(super) fn close(&self, index: usize) -> Option<SendRequest<Bytes>> {
+    pub(super) fn close(&self, index: usize) -> Option<SendRequest<Parcel>> {
         *self.0[index].stream.write() = None;
         self.0[index].send.write().take()
     }
@@ -121,12 +126,5 @@ impl Lanes {
         for index in 0..self.0.len() {
             drop(self.close(index));
         }
-    }
-}
-
-impl Pick {
-    /// Which lane it is, and which of its connections.
-    pub(super) fn place(&self) -> (usize, u64) {
-        (self.index, self.number)
     }
 }

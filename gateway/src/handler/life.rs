@@ -36,9 +36,6 @@ pub struct Life {
     pub(super) is_misfit: AtomicBool,
 }
 
-/// A connection's place at an endpoint, until it is dropped.
-pub struct Bound(Arc<Life>);
-
 impl Life {
     pub(super) fn new(endpoint: &Arc<Endpoint>) -> Arc<Self> {
         Arc::new(Self {
@@ -77,6 +74,26 @@ impl Life {
         self.connections() < self.endpoint.settings().max_connections
     }
 
+    /// Takes a place for a connection, if one is free.
+    pub(super) fn take_place(&self) -> bool {
+        let most = self.endpoint.settings().max_connections;
+        let taken = self
+            .connections
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |count| {
+                (count < most).then_some(count + 1)
+            });
+        taken.is_ok()
+    }
+
+    /// Gives it back.
+    pub(super) fn leave_place(&self) {
+        let before = self.connections.fetch_sub(1, Ordering::AcqRel);
+        if before >= self.endpoint.settings().max_connections {
+            // One place, so one of those who wait.
+            self.endpoint.tell_of_room();
+        }
+    }
+
     pub(super) fn end(&self) {
         self.lost.store(true, Ordering::Release);
         self.over.cancel();
@@ -93,8 +110,8 @@ impl Life {
         self.endpoint.lanes().stream(key)
     }
 
-    /// One attempt at one callback. `headers` go along; `key` picks the lane.
-    pub async fn call(
+    /// One attempt at one unary call. `headers` go along; `key` picks the lane.
+    pub(super) async fn call(
         self: &Arc<Self>,
         key: u64,
         method: Method,
@@ -106,8 +123,13 @@ impl Life {
         let deadline = self.endpoint.settings().deadline;
         let outcome = self.attempt(key, uri, headers, frame, deadline).await;
         let outcome = outcome.map(drop);
-        self.endpoint.learn(self, method, &outcome);
+        self.learn(method, &outcome);
         outcome
+    }
+
+    /// What became of a callback tells how the endpoint is.
+    pub(super) fn learn(self: &Arc<Self>, method: Method, outcome: &Result<(), Failure>) {
+        self.endpoint.learn(self, method, outcome);
     }
 
     /// A question that is no callback, and that does not count as one. `path` is `/service/method`.
@@ -144,12 +166,11 @@ impl Life {
         let Some(pick) = lanes.pick(key).filter(|_| !self.is_lost()) else {
             return Err(Failure::unreached("no connection stands"));
         };
-        let (index, number) = pick.place();
-        let outcome = timeout(limit, lane::call(pick.send, uri, headers, frame))
+        let outcome = timeout(limit, lane::call(pick.send.clone(), uri, headers, frame))
             .await
             .unwrap_or(Err(Failure::TimedOut(limit)));
         if matches!(outcome, Err(Failure::Unreached { closing: true, .. })) {
-            lanes.replace(index, number);
+            lanes.replace(&pick);
         }
         outcome
     }
@@ -165,36 +186,6 @@ impl Life {
             _ => Err(Failure::unreached(
                 "all its handler.max_streams calls are under way",
             )),
-        }
-    }
-}
-
-impl Bound {
-    /// A place, where one is free.
-    pub(super) fn take(life: Arc<Life>) -> Option<Self> {
-        let most = life.endpoint.settings().max_connections;
-        let taken = life
-            .connections
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |count| {
-                (count < most).then_some(count + 1)
-            });
-        taken.ok().map(|_| Self(life))
-    }
-
-    /// The endpoint's life that it is at.
-    #[must_use]
-    pub fn life(&self) -> &Arc<Life> {
-        &self.0
-    }
-}
-
-impl Drop for Bound {
-    fn drop(&mut self) {
-        let most = self.0.endpoint.settings().max_connections;
-        let before = self.0.connections.fetch_sub(1, Ordering::AcqRel);
-        if before >= most {
-            // One place, so one of those who wait.
-            self.0.endpoint.tell_of_room();
         }
     }
 }

@@ -45,13 +45,16 @@ pub(super) struct Settings {
     pub(super) max_connections: usize,
     /// Endpoints that there may be; and as many that are leaving.
     pub(super) max_endpoints: usize,
+    /// Callbacks are messages of client streams, and no unary calls.
+    pub(super) client_streams: bool,
     /// Where the ordered stream is spoken: how.
     pub(super) stream: Option<stream::Settings>,
 }
 
 impl Settings {
     pub(super) fn new(config: &config::Handler, identity: Identity) -> Self {
-        let streams = config.service == config::HandlerService::ConnectionStream;
+        let speaks = |service| config.service == service;
+        let streams = speaks(config::HandlerService::ConnectionStream);
         let most = config.max_connections_per_endpoint;
         Self {
             service: config.service.full_name(),
@@ -67,6 +70,7 @@ impl Settings {
             max_streams: config.max_streams as usize,
             max_connections: most.map_or(usize::MAX, |most| most.get() as usize),
             max_endpoints: config.max_endpoints as usize,
+            client_streams: speaks(config::HandlerService::ConnectionHandler),
             stream: streams.then(|| stream::Settings::new(&config.stream, identity)),
         }
     }

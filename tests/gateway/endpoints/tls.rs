@@ -17,6 +17,7 @@ fn secure(certificate: Files, ca_file: Option<&Pki>) -> TestHandler {
         certificate: Some(certificate),
         ca_file: ca_file.map(Pki::ca_file),
         has_health: true,
+        ..Manner::default()
     };
     TestHandler::start_as(([127, 0, 0, 1], 0).into(), manner)
 }

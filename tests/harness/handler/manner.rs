@@ -15,6 +15,21 @@ pub struct Manner {
     pub ca_file: Option<PathBuf>,
     /// It tells how it is.
     pub has_health: bool,
+    /// It serves client streams, and answers them like this; no unary calls.
+    pub client_streams: Option<Answering>,
+}
+
+/// How client streams are answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answering {
+    /// With OK, once the gateway has ended them.
+    AtTheEnd,
+    /// With OK, after their first message.
+    AtOnce,
+    /// Like `AtTheEnd`, but those with bytes with this error, after their first message.
+    Bytes(tonic::Code),
+    /// Those with bytes are not read, and never answered; the others like `AtTheEnd`.
+    BytesAreNotRead,
 }
 
 impl Manner {

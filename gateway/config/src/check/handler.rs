@@ -1,6 +1,6 @@
 //! Where the handler's replicas are found, and the gateway's patience with them.
 
-use crate::{Config, Handler, HandlerSource};
+use crate::{Config, Handler, HandlerService, HandlerSource};
 
 use super::Report;
 
@@ -9,6 +9,7 @@ pub(super) fn check(config: &Config, report: &mut Report) {
     source(handler, report);
     addresses(handler, report);
     tls(handler, report);
+    repetition(handler, report);
     let name = |key: &str| format!("handler.{key}");
     for (low, min, high, max) in [
         (
@@ -96,5 +97,14 @@ fn tls(handler: &Handler, report: &mut Report) {
     if let Some(remedy) = remedy {
         let text = format!("the handler is spoken to without TLS; {remedy}, or remove it");
         report.add("handler.tls", text);
+    }
+}
+
+/// What is not acknowledged is not sent again.
+fn repetition(handler: &Handler, report: &mut Report) {
+    if handler.service == HandlerService::ConnectionHandler && handler.retry_unacknowledged {
+        let text = "with service: ConnectionHandler nothing is acknowledged, so nothing is sent again; \
+                    remove it, or write service: ConnectionUnaryHandler";
+        report.add("handler.retry_unacknowledged", text);
     }
 }

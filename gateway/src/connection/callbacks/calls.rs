@@ -54,7 +54,8 @@ impl Calls {
         }
     }
 
-    /// Ready when the callback in flight was answered; the next one is then under way.
+    /// Ready when the callback in flight was answered; the next one is then under way. Or when none is, and the handler
+    /// has refused an earlier one.
     pub(super) fn poll_answered(
         &mut self,
         shared: &Arc<Shared>,
@@ -62,15 +63,19 @@ impl Calls {
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), CloseReason>> {
         let Some(call) = &mut self.in_flight else {
-            return Poll::Pending;
+            return self.standing.poll_refused(cx).map(Err);
         };
         let delivered = ready!(call.as_mut().poll(cx));
         self.in_flight = None;
         self.standing = delivered.standing;
-        if delivered.outcome.is_ok() && !self.lost_its_handler() {
+        delivered.outcome?;
+        if let Poll::Ready(reason) = self.standing.poll_refused(cx) {
+            return Poll::Ready(Err(reason));
+        }
+        if !self.lost_its_handler() {
             self.start(shared, pending);
         }
-        Poll::Ready(delivered.outcome)
+        Poll::Ready(Ok(()))
     }
 
     /// `OnSocketClosed`, where the handler knows of the connection.

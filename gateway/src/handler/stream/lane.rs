@@ -34,7 +34,7 @@ use super::{
     hello::{self, Hello},
     outgoing::Outgoing,
 };
-use crate::handler::frame;
+use crate::handler::{frame, parcel::Parcel};
 
 /// Batches that are taken before others have their turn.
 const IN_A_ROW: usize = 16;
@@ -42,7 +42,7 @@ const IN_A_ROW: usize = 16;
 const SILENCES: u32 = 3;
 
 /// The HTTP/2 connection below a lane.
-type Connection<T> = h2::client::Connection<T, Bytes>;
+type Connection<T> = h2::client::Connection<T, Parcel>;
 
 /// One stream. It takes connections until its handler says goodbye, and carries events until it has ended.
 pub struct Lane {
@@ -264,7 +264,7 @@ impl Lane {
 /// Opens a stream over a new HTTP/2 connection, and waits until both sides have said hello. The future ends with the
 /// stream, and must be driven.
 pub(in crate::handler) async fn open<T: AsyncRead + AsyncWrite + Send + Unpin>(
-    send: SendRequest<Bytes>,
+    send: SendRequest<Parcel>,
     mut connection: Connection<T>,
     uri: Uri,
     number: usize,
@@ -302,11 +302,11 @@ pub(in crate::handler) async fn open<T: AsyncRead + AsyncWrite + Send + Unpin>(
 
 /// Makes the call, and hears the handler's hello.
 async fn introduce(
-    send: SendRequest<Bytes>,
+    send: SendRequest<Parcel>,
     uri: Uri,
     number: usize,
     settings: &Settings,
-) -> Result<(Hello, SendStream<Bytes>, Batches), String> {
+) -> Result<(Hello, SendStream<Parcel>, Batches), String> {
     let mut send = send.ready().await.map_err(|error| error.to_string())?;
     let mut request = Request::post(uri)
         .body(())
@@ -316,7 +316,7 @@ async fn introduce(
         .send_request(request, false)
         .map_err(|error| error.to_string())?;
     let hello = frame(&hello::ours(settings, number));
-    body.send_data(hello, false)
+    body.send_data(hello.into(), false)
         .map_err(|error| error.to_string())?;
     let (head, answer) = answer
         .await
@@ -366,7 +366,7 @@ fn refused(status: &Status) -> String {
 struct Driver<T> {
     lane: Arc<Lane>,
     connection: Connection<T>,
-    send: SendStream<Bytes>,
+    send: SendStream<Parcel>,
     /// What of a batch HTTP/2 has not taken yet.
     sending: Bytes,
     batches: Batches,
@@ -484,7 +484,7 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Driver<T> {
         if self.lane.is_leaving() && !self.ended_side && self.lane.attached.lock().is_empty() {
             self.ended_side = true;
             // Where this fails the stream has ended already.
-            let _ = self.send.send_data(Bytes::new(), true);
+            let _ = self.send.send_data(Bytes::new().into(), true);
         }
     }
 
@@ -519,7 +519,7 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Driver<T> {
                 }
             }
             let piece = self.sending.split_to(room.min(self.sending.len()));
-            if let Err(error) = self.send.send_data(piece, false) {
+            if let Err(error) = self.send.send_data(piece.into(), false) {
                 return Poll::Ready(error.to_string());
             }
         }

@@ -11,9 +11,15 @@ pub(super) const BROKEN: &[(&str, &str)] = &[
         "2:13: handler.deadline: 0s is too short; write 1ms or more",
     ),
     (
-        "handler:\n  service: ConnectionHandler",
-        "2:12: handler.service: \"ConnectionHandler\" is not supported; write \
-         one of ConnectionUnaryHandler, ConnectionStream",
+        "handler:\n  service: Handler",
+        "2:12: handler.service: \"Handler\" is not supported; write one of \
+         ConnectionUnaryHandler, ConnectionHandler, ConnectionStream",
+    ),
+    (
+        "handler:\n  service: ConnectionHandler\n  retry_unacknowledged: true",
+        "3:25: handler.retry_unacknowledged: with service: ConnectionHandler nothing is \
+         acknowledged, so nothing is sent again; remove it, or write service: \
+         ConnectionUnaryHandler",
     ),
     (
         "handler:\n  on_handler_loss: retry",
