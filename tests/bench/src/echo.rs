@@ -17,7 +17,8 @@ use crate::{
 /// What to measure, and how.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// How the gateway speaks with its handler. With `ordered-stream`, unary calls and a bare TCP echo are measured too.
+    /// How the gateway speaks with its handler. With `ordered-stream`, unary calls and a bare TCP echo are measured too;
+    /// the ceiling of the others is unary calls.
     #[arg(long, value_enum, default_value_t = Service::Unary)]
     handler: Service,
     #[command(flatten)]
@@ -49,7 +50,7 @@ pub(crate) async fn run(args: Args) -> Result<()> {
         return streams::run(load, &args.selection, args.json).await;
     }
     usage::ensure_open_files(load.connections.get())?;
-    let mut gateway = match args.selection.gateway().await? {
+    let mut gateway = match args.selection.gateway(args.handler).await? {
         Some(program) => Some(Side::start(&program).await?),
         None => None,
     };

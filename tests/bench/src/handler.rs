@@ -15,10 +15,11 @@ use proto::exproto::{
     EmptySuccess, ReceivedBytesRequest, ReceivedMessagesRequest, ResultCode, SendBytesRequest,
     SocketClosedRequest, SocketCreatedRequest, TimerTimeoutRequest,
     connection_adapter_client::ConnectionAdapterClient,
+    connection_handler_server::ConnectionHandlerServer,
     connection_unary_handler_server::{ConnectionUnaryHandler, ConnectionUnaryHandlerServer},
 };
 use tokio::net::TcpListener;
-use tonic::{Request, Response, Status, transport::Channel};
+use tonic::{Request, Response, Status, metadata::MetadataMap, transport::Channel};
 
 use crate::{
     counts::Counts,
@@ -27,6 +28,8 @@ use crate::{
     transport::Transport,
 };
 
+/// The same by client streams.
+mod client_streams;
 /// The same by the ordered stream.
 mod stream;
 
@@ -38,6 +41,8 @@ pub(crate) const WHO: u8 = 255;
 pub(crate) enum Service {
     /// `emqx.exproto.v1.ConnectionUnaryHandler`.
     Unary,
+    /// `emqx.exproto.v1.ConnectionHandler`.
+    ClientStream,
     /// `exproto.stream.v1.ConnectionStream`, by the handler kit for Rust.
     OrderedStream,
 }
@@ -47,6 +52,7 @@ impl Service {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Unary => "unary",
+            Self::ClientStream => "client-stream",
             Self::OrderedStream => "ordered-stream",
         }
     }
@@ -55,6 +61,7 @@ impl Service {
     pub(crate) fn configured(self) -> &'static str {
         match self {
             Self::Unary => "ConnectionUnaryHandler",
+            Self::ClientStream => "ConnectionHandler",
             Self::OrderedStream => "ConnectionStream",
         }
     }
@@ -101,7 +108,7 @@ pub(crate) async fn run(args: Args) -> Result<()> {
     let telling = Arc::clone(&counts);
     tokio::spawn(async move { telling.tell(counts_listener).await });
     match args.service {
-        Service::Unary => serve_calls(&args, counts).await,
+        Service::Unary | Service::ClientStream => serve_calls(&args, counts).await,
         Service::OrderedStream => stream::serve(&args, counts).await,
     }
 }
@@ -118,8 +125,13 @@ async fn serve_calls(args: &Args, counts: Arc<Counts>) -> Result<()> {
         next: AtomicUsize::new(0),
         counts,
     };
+    let (calls, streams) = match args.service {
+        Service::ClientStream => (None, Some(ConnectionHandlerServer::new(handler))),
+        _ => (Some(ConnectionUnaryHandlerServer::new(handler)), None),
+    };
     grpc::server()
-        .add_service(ConnectionUnaryHandlerServer::new(handler))
+        .add_optional_service(calls)
+        .add_optional_service(streams)
         .serve_with_incoming(incoming)
         .await?;
     Ok(())
@@ -132,18 +144,18 @@ struct Handler {
     counts: Arc<Counts>,
 }
 
-#[tonic::async_trait]
-impl ConnectionUnaryHandler for Handler {
-    async fn on_received_bytes(
+impl Handler {
+    async fn received(
         &self,
-        request: Request<ReceivedBytesRequest>,
-    ) -> Result<Response<EmptySuccess>, Status> {
-        let is_line = request.metadata().get("exproto-listener");
+        metadata: &MetadataMap,
+        request: ReceivedBytesRequest,
+    ) -> Result<(), Status> {
+        let is_line = metadata.get("exproto-listener");
         if is_line.is_some_and(|listener| listener == Transport::Lines.name()) {
             self.counts.lines.fetch_add(1, Ordering::Relaxed);
-            return Ok(Response::new(EmptySuccess {}));
+            return Ok(());
         }
-        let ReceivedBytesRequest { conn, mut bytes } = request.into_inner();
+        let ReceivedBytesRequest { conn, mut bytes } = request;
         if bytes[..] == [WHO] {
             bytes = Bytes::from(format!("{conn}\n"));
         }
@@ -154,6 +166,18 @@ impl ConnectionUnaryHandler for Handler {
         if answer.code() != ResultCode::Success {
             return Err(Status::internal(answer.message));
         }
+        Ok(())
+    }
+}
+
+#[tonic::async_trait]
+impl ConnectionUnaryHandler for Handler {
+    async fn on_received_bytes(
+        &self,
+        request: Request<ReceivedBytesRequest>,
+    ) -> Result<Response<EmptySuccess>, Status> {
+        let (metadata, _, request) = request.into_parts();
+        self.received(&metadata, request).await?;
         Ok(Response::new(EmptySuccess {}))
     }
 

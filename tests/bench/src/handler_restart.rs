@@ -59,7 +59,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) async fn run(args: Args) -> Result<()> {
     let connections = args.connections.get();
     usage::ensure_open_files(connections)?;
-    let program = args.selection.gateway().await?;
+    let program = args.selection.gateway(Service::Unary).await?;
     let Some(Program::Gateway(executable, _)) = program else {
         anyhow::bail!("there is nothing to restart: leave --ceiling-only out");
     };

@@ -15,6 +15,7 @@ use crate::{
     counts,
     device::Device,
     generator::{self, Target, Window},
+    handler::Service,
     report::Report,
     subject::{Program, Selection, Subject},
     swarm::Swarm,
@@ -86,7 +87,7 @@ pub(crate) async fn run(args: Args) -> Result<()> {
         // The devices' own sockets.
         usage::ensure_open_files(args.connections())?;
     }
-    let gateway = match args.selection.gateway().await? {
+    let gateway = match args.selection.gateway(Service::Unary).await? {
         Some(program) => Some(measure(&program, &args).await?),
         None => None,
     };

@@ -23,6 +23,7 @@ use self::{
     side::Side,
 };
 use crate::{
+    handler::Service,
     report::{Report, median},
     rounds::Times,
     subject::{Program, Selection},
@@ -59,7 +60,7 @@ pub(crate) async fn run(args: Args) -> Result<()> {
     let cases = cases(args.subscribers);
     let most = cases.iter().max().map_or(0, |most| *most as usize);
     usage::ensure_open_files(most + 1)?;
-    let mut gateway = match args.selection.gateway().await? {
+    let mut gateway = match args.selection.gateway(Service::Unary).await? {
         Some(program) => Some(Side::start(&program, cases).await?),
         None => None,
     };

@@ -71,7 +71,7 @@ impl Side {
 /// Measures and prints.
 pub(crate) async fn run(load: &Load, selection: &Selection, as_json: bool) -> Result<()> {
     usage::ensure_open_files(load.connections.get())?;
-    let program = selection.gateway().await?;
+    let program = selection.gateway(Service::Unary).await?;
     let Some(Program::Gateway(executable, _)) = program else {
         anyhow::bail!("there is nothing beside the ceiling: leave --ceiling-only out");
     };

@@ -28,13 +28,13 @@ pub(crate) struct Selection {
 }
 
 impl Selection {
-    /// The gateway, if it is to be measured, built if need be.
-    pub(crate) async fn gateway(&self) -> Result<Option<Program>> {
+    /// The gateway, if it is to be measured, built if need be; it speaks with its handler by `service`.
+    pub(crate) async fn gateway(&self, service: Service) -> Result<Option<Program>> {
         if self.ceiling_only {
             return Ok(None);
         }
         let executable = gateway::executable(self.gateway.as_deref()).await?;
-        Ok(Some(Program::Gateway(executable, Service::Unary)))
+        Ok(Some(Program::Gateway(executable, service)))
     }
 }
 
@@ -52,7 +52,7 @@ impl Program {
     /// As people and errors call it.
     pub(crate) fn name(&self) -> &'static str {
         match self {
-            Self::Gateway(_, Service::Unary) => "gateway",
+            Self::Gateway(_, Service::Unary | Service::ClientStream) => "gateway",
             Self::Gateway(_, Service::OrderedStream) => "stream",
             Self::Bare => "ceiling",
             Self::BareTcp => "bare tcp",

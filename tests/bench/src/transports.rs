@@ -6,6 +6,7 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::json;
 
 use crate::{
+    handler::Service,
     rounds::{self, Load},
     subject::{Selection, Subject},
     transport::Transport,
@@ -49,7 +50,7 @@ pub(crate) async fn run(args: Args) -> Result<()> {
         "there is nothing to compare: choose another --transport or --beside"
     );
     usage::ensure_open_files(load.connections.get())?;
-    let program = args.selection.gateway().await?;
+    let program = args.selection.gateway(Service::Unary).await?;
     let program =
         program.context("the ceiling has one transport only: leave --ceiling-only out")?;
     let mut subject = Subject::start(&program, &both, IDLE).await?;
