@@ -8,7 +8,7 @@ use exproto_tests::{
     stream::{Run, send},
     until,
 };
-use proto::stream::{Ack, Command, HandlerBatch, HandlerHello, command::Kind};
+use proto::stream::{Ack, Command, HandlerBatch, HandlerHello, command::Kind, event};
 use tonic::Status;
 
 struct Two {
@@ -273,4 +273,57 @@ async fn a_handler_of_another_service_is_told_apart() {
             && said.contains("emqx.exproto.v1.ConnectionUnaryHandler")
     })
     .await;
+}
+
+#[tokio::test]
+async fn messages_whose_callback_failed_stay_in_the_session() {
+    let handler = StreamHandler::start();
+    let config = exproto_tests::gateway::allowing_everything(handler.config());
+    let gateway = TestGateway::with(config).await;
+    let mut run = handler.greeted("one").await;
+    let with_session = |clientid: &str| match super::authenticate(clientid) {
+        Kind::Authenticate(authenticate) => Kind::Authenticate(proto::stream::Authenticate {
+            session_expiry: Some(60),
+            ..authenticate
+        }),
+        other => other,
+    };
+    let mut device = gateway.device().await;
+    let conn = run.attach().await.conn;
+    let subscribe = Kind::Subscribe(proto::stream::Subscribe {
+        topic: "t".to_owned(),
+        qos: 1,
+    });
+    let publish = Kind::Publish(proto::stream::Publish {
+        topic: "t".to_owned(),
+        qos: 1,
+        payload: "kept".into(),
+        retain: false,
+    });
+    run.step(
+        conn,
+        &[(1, with_session("me")), (2, subscribe), (3, publish)],
+        0,
+    )
+    .await;
+    let event = run.event().await;
+    assert!(matches!(event.kind, Some(event::Kind::Messages(_))));
+    run.batch(ack(conn, event.seq, "no room")).await;
+    device.closed().await;
+    run.ack(conn, event.seq + 1).await;
+    let _device = gateway.device().await;
+    let conn = run.attach().await.conn;
+    run.step(conn, &[(1, with_session("me"))], 0).await;
+    loop {
+        let event = run.event().await;
+        if event.conn != conn {
+            continue;
+        }
+        let Some(event::Kind::Messages(again)) = event.kind else {
+            panic!("not messages: {event:?}");
+        };
+        assert!(event.resent);
+        assert_eq!(&again.messages[0].payload[..], b"kept");
+        break;
+    }
 }

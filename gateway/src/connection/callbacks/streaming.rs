@@ -109,7 +109,7 @@ impl Streaming {
                     self.number(Kind::Result(result));
                 }
             }
-            acknowledged = self.acknowledge(news.acknowledged);
+            acknowledged = self.acknowledge(news.acknowledged, news.failed);
             if let Some(fault) = news.fault {
                 let conn = &self.shared.id;
                 tracing::debug!(%conn, fault, "the handler failed");
@@ -249,8 +249,8 @@ impl Streaming {
         });
     }
 
-    /// The handler is done with the events up to this one. Whether that is news.
-    fn acknowledge(&mut self, upto: u64) -> bool {
+    /// The handler is done with the events up to this one, and one may have failed. Whether that is news.
+    fn acknowledge(&mut self, upto: u64, failed: Option<u64>) -> bool {
         if upto <= self.acknowledged {
             return false;
         }
@@ -264,12 +264,21 @@ impl Streaming {
                 self.used.count -= 1;
                 self.used.bytes -= event.kind.size();
             }
-            self.shared
-                .settings
-                .metrics
-                .event(event.kind.method(), Outcome::Ok, event.shown);
+            let has_failed = failed == Some(event.seq);
+            let outcome = if has_failed {
+                Outcome::Refused
+            } else {
+                Outcome::Ok
+            };
+            let metrics = &self.shared.settings.metrics;
+            metrics.event(event.kind.method(), outcome, event.shown);
             match event.kind {
                 Kind::Bytes(bytes) => self.offset += bytes.len() as u64,
+                // A session keeps them for the next connection.
+                Kind::Messages(batch) if has_failed => {
+                    let stats = self.shared.settings.broker.stats();
+                    stats.discarded.fetch_add(batch.lost() as u64, Relaxed);
+                }
                 Kind::Messages(batch) => batch.confirm(),
                 Kind::Result(_) => self.attachment.result_acknowledged(),
                 Kind::TimerTimeout | Kind::Closed(_) => {}

@@ -71,6 +71,8 @@ pub struct News {
     pub acknowledged: u64,
     /// What the handler did wrong, or said that went wrong: the connection has to close.
     pub fault: Option<String>,
+    /// The event whose callback failed, where it is one.
+    pub failed: Option<u64>,
     /// Results that the handler asked for, which are to become events.
     pub results: Vec<CommandResult>,
 }
@@ -179,6 +181,7 @@ impl Attachment {
         Some(News {
             acknowledged: state.news.acknowledged,
             fault: state.news.fault.clone(),
+            failed: state.news.failed,
             results: mem::take(&mut state.news.results),
         })
     }
@@ -268,7 +271,10 @@ impl Attachment {
                 "event {seq} was acknowledged, and {shown} is the last that was sent"
             ));
         } else if !ack.error.is_empty() {
-            state.news.acknowledged = state.news.acknowledged.max(ack.seq);
+            if ack.seq > state.news.acknowledged {
+                state.news.acknowledged = ack.seq;
+                state.news.failed = Some(ack.seq);
+            }
             state.fault(ack.error);
         } else if ack.seq <= state.news.acknowledged {
             return Taken::Repeated;
