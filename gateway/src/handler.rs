@@ -18,6 +18,15 @@ mod endpoint;
 /// One life of an endpoint, and the connections that are bound to it.
 mod life;
 
+/// Who may call an endpoint now.
+mod gate;
+
+/// How many calls an endpoint keeps up with.
+mod concurrency;
+
+/// How many callbacks may be repeats.
+mod budget;
+
 /// A connection's place at an endpoint.
 mod bound;
 

@@ -253,3 +253,42 @@ async fn a_call_that_may_have_been_seen_is_not_repeated() {
         .await;
     }
 }
+
+#[tokio::test]
+async fn repeats_above_the_budget_wait_for_their_turn_and_are_made() {
+    let mut handler =
+        PlainHandler::start(&[Act::Answer, Act::Refuse, Act::Refuse, Act::Refuse]).await;
+    let mut config = handler.config();
+    config.handler.retry_budget.share = 0;
+    config.handler.retry_budget.min_per_second = 1.try_into().unwrap();
+    let gateway = TestGateway::with(config).await;
+    let mut device = connect(&gateway, &mut handler).await;
+    device.send("precious").await;
+    for _ in 0..4 {
+        assert!(holds(&handler.call().await, "precious"));
+    }
+    assert!(handler.is_done());
+    let delayed = gateway
+        .metric("exproto_callback_repeats_delayed_total")
+        .await;
+    assert!(delayed >= 1, "{delayed}");
+}
+
+#[tokio::test]
+async fn whose_patience_ends_before_its_turn_is_closed() {
+    let refusals = [Act::Refuse; 100];
+    let mut handler = PlainHandler::start(&[&[Act::Answer][..], &refusals].concat()).await;
+    let mut config = handler.config();
+    config.handler.retry_budget.share = 0;
+    config.handler.retry_budget.min_per_second = 1.try_into().unwrap();
+    config.handler.park_timeout = std::time::Duration::from_millis(300);
+    let gateway = TestGateway::with(config).await;
+    let mut device = connect(&gateway, &mut handler).await;
+    device.send("precious").await;
+    device.closed().await;
+    until("the end to be counted", async || {
+        let unavailable = "exproto_connections_closed_total{reason=\"handler_unavailable\"}";
+        gateway.metric(unavailable).await == 1
+    })
+    .await;
+}

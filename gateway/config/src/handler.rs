@@ -15,12 +15,15 @@ use crate::{
 };
 
 pub use address::{HandlerAddress, HostName, HostPort, Nameserver};
+pub use burden::{Concurrency, RetryBudget};
 pub use choice::{Affinity, Ejection, HealthChecks};
 pub use found::{HandlerDns, HandlerTls};
 pub use list::HandlerList;
 
 /// Addresses, and names of hosts.
 mod address;
+/// How much a replica is called.
+mod burden;
 /// Which replica a connection goes to.
 mod choice;
 /// Where replicas are found, and how they are spoken to.
@@ -85,6 +88,12 @@ pub struct Handler {
     /// streams are five for each connection at most (`max_connections_per_endpoint`).
     #[serde(with = "Count::<1, 1_000_000>")]
     pub max_streams: u32,
+
+    /// Fewer callbacks at a time for a replica that does not keep up.
+    pub concurrency: Concurrency,
+
+    /// How many callbacks may be repeats of others.
+    pub retry_budget: RetryBudget,
 
     /// How many connections of devices one replica may have. When all replicas are full, further
     /// devices wait as if none could be reached. `off`: as many as the listeners let in.
@@ -156,6 +165,8 @@ impl Default for Handler {
             health: HealthChecks::default(),
             ejection: Ejection::default(),
             max_streams: 10_000,
+            concurrency: Concurrency::default(),
+            retry_budget: RetryBudget::default(),
             max_connections_per_endpoint: None,
             connections_per_endpoint: 2,
             connect_timeout: Duration::from_secs(5),

@@ -147,8 +147,9 @@ pub use framing::{
     Delimiter, Endianness, Escape, Flag, FrameError, Framing, FramingKind, HexBytes, Length,
 };
 pub use handler::{
-    Affinity, Ejection, Handler, HandlerAddress, HandlerDns, HandlerList, HandlerService,
-    HandlerSource, HandlerTls, HealthChecks, HostName, HostPort, Nameserver, OnHandlerLoss, Stream,
+    Affinity, Concurrency, Ejection, Handler, HandlerAddress, HandlerDns, HandlerList,
+    HandlerService, HandlerSource, HandlerTls, HealthChecks, HostName, HostPort, Nameserver,
+    OnHandlerLoss, RetryBudget, Stream,
 };
 pub use limits::{AccessRule, Limits, Traffic};
 pub use listener::{IdleTimeout, Listener, Transport};

@@ -131,8 +131,11 @@ impl Delivery {
         }
         let mut attempt = 1 + self.earlier();
         let mut frame = self.frame();
+        let mut is_repeat = false;
         loop {
             self.attached().await?;
+            self.turn(is_repeat).await?;
+            is_repeat = true;
             self.count_repetition(attempt);
             let failure = match self.call(self.method(), frame.clone(), attempt).await {
                 Ok(()) => return Ok(()),
@@ -198,6 +201,7 @@ impl Delivery {
         let frame = frame(&request);
         let rebinds = self.shared.settings.policy.rebinds;
         self.standing.introduced = false;
+        let mut is_repeat = false;
         loop {
             if self.standing.lost() {
                 if self.standing.met && !rebinds {
@@ -206,6 +210,8 @@ impl Delivery {
                 self.standing.bound = None;
             }
             self.bound().await?;
+            self.turn(is_repeat).await?;
+            is_repeat = true;
             let met = std::mem::replace(&mut self.standing.met, true);
             if met {
                 self.shared.phase.rebound();
@@ -253,6 +259,25 @@ impl Delivery {
         };
         self.standing.bound = Some(bound);
         Ok(())
+    }
+
+    /// Waits until the call may be made: at once, unless it is a repeat and there are too many.
+    async fn turn(&mut self, is_repeat: bool) -> Result<(), Stop> {
+        let settings = self.shared.settings.clone();
+        if !is_repeat {
+            settings.handlers.made();
+            return Ok(());
+        }
+        let (until, reason) = self.failing.unwrap_or_else(|| {
+            let parked = self.patience.until(&settings.policy);
+            (parked, CloseReason::HandlerUnavailable)
+        });
+        let patience = until.saturating_duration_since(Instant::now());
+        let wait = settings.handlers.repeat(patience).ok_or(reason)?;
+        if wait.is_zero() {
+            return Ok(());
+        }
+        self.unless_given_up(sleep(wait)).await
     }
 
     /// One attempt, at the endpoint that the connection is bound to.

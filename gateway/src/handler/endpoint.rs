@@ -177,6 +177,12 @@ impl Endpoint {
         state.life.as_ref().map_or(0, |life| life.connections())
     }
 
+    /// How many calls may be under way, and how many are, while it stands.
+    pub(super) fn calls(&self) -> Option<(usize, usize)> {
+        let life = self.state.lock().life.clone()?;
+        Some((life.gate().limit(), life.gate().under_way()))
+    }
+
     /// Why it takes no new connections, or answers none, for a person to read.
     pub(super) fn trouble(&self) -> Option<String> {
         let state = self.state.lock();

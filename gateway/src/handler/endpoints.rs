@@ -1,9 +1,12 @@
 //! All handler endpoints of a gateway, as they come and go, and the choice among them.
 
+/// What they are like.
+mod shown;
+
 use std::{
     path::PathBuf,
     pin::pin,
-    sync::{Arc, OnceLock, Weak},
+    sync::{Arc, OnceLock, Weak, atomic::Ordering},
     time::{Duration, Instant},
 };
 
@@ -17,6 +20,7 @@ use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use super::{
     affinity::Wish,
     bound::Bound,
+    budget::Budget,
     discovery::{self, Target, dns::Follower},
     ejection::Bench,
     endpoint::Endpoint,
@@ -79,6 +83,7 @@ impl Handlers {
                 settings: Settings::new(config, identity),
                 secure: Secure::new(&config.tls),
                 bench: Bench::new(config.ejection.max_share),
+                budget: Budget::new(&config.retry_budget, Instant::now()),
                 ready: Notify::new(),
                 on_loss,
                 stats: Stats::default(),
@@ -100,12 +105,6 @@ impl Handlers {
             let _ = inner.follower.set(AbortOnDropHandle::new(following));
         }
         Ok(Self(inner))
-    }
-
-    /// What is counted of ordered streams.
-    #[must_use]
-    pub fn stream_counts(&self) -> &Arc<stream::Counts> {
-        &self.0.shared.stream_counts
     }
 
     /// Tells handlers that the pod is about to go, where they can be told.
@@ -202,6 +201,22 @@ impl Handlers {
         self.0.given_up.run_until_cancelled(found).await
     }
 
+    /// A callback is about to be made that is no repeat.
+    pub fn made(&self) {
+        self.0.shared.budget.made();
+    }
+
+    /// A callback is about to be made again: after how long it may be. `None` where that is longer than `patience`.
+    #[must_use]
+    pub fn repeat(&self, patience: Duration) -> Option<Duration> {
+        let wait = self.0.shared.budget.repeat(patience, Instant::now());
+        if wait.is_none_or(|wait| !wait.is_zero()) {
+            let delayed = &self.0.shared.stats.repeats_delayed;
+            delayed.fetch_add(1, Ordering::Relaxed);
+        }
+        wait
+    }
+
     /// From now on nobody waits for an endpoint: the pod is about to end.
     pub fn give_up(&self) {
         let (ready, total) = self.ready();
@@ -218,47 +233,6 @@ impl Handlers {
     #[must_use]
     pub fn gave_up(&self) -> bool {
         self.0.given_up.is_cancelled()
-    }
-
-    /// How many endpoints take new connections, and of how many that are found.
-    #[must_use]
-    pub fn ready(&self) -> (usize, usize) {
-        let endpoints = self.0.endpoints.load();
-        let ready = endpoints.iter().filter(|endpoint| endpoint.is_ready());
-        let found = endpoints.iter().filter(|each| each.left().is_none());
-        (ready.count(), found.count())
-    }
-
-    /// How many endpoints are ejected.
-    #[must_use]
-    pub fn ejected(&self) -> usize {
-        let endpoints = self.0.endpoints.load();
-        endpoints.iter().filter(|each| each.is_ejected()).count()
-    }
-
-    /// How many connections each endpoint has, by address.
-    #[must_use]
-    pub fn connections(&self) -> Vec<(String, usize)> {
-        let endpoints = self.0.endpoints.load();
-        let counted = endpoints.iter();
-        counted
-            .map(|endpoint| (endpoint.address().to_owned(), endpoint.connections()))
-            .collect()
-    }
-
-    /// What was counted of them.
-    #[must_use]
-    pub fn stats(&self) -> &Stats {
-        &self.0.shared.stats
-    }
-
-    /// The endpoints that are not ready, and why, for a person to read.
-    #[must_use]
-    pub fn troubles(&self) -> Vec<String> {
-        let endpoints = self.0.endpoints.load();
-        let found = self.0.trouble.lock().clone();
-        let each = endpoints.iter().filter_map(|endpoint| endpoint.trouble());
-        found.into_iter().chain(each).collect()
     }
 }
 

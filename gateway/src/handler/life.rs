@@ -10,15 +10,14 @@ use std::{
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Uri, header};
-use tokio::{
-    sync::{Semaphore, SemaphorePermit},
-    time::timeout,
-};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::{
     Method,
+    concurrency::Seen,
     endpoint::Endpoint,
+    gate::Gate,
     lane::{self, Failure},
     stream,
 };
@@ -30,8 +29,8 @@ pub struct Life {
     over: CancellationToken,
     /// Connections that are bound to it.
     connections: AtomicUsize,
-    /// Calls that may be under way.
-    streams: Semaphore,
+    /// Lets in the calls that may be under way.
+    gate: Gate,
     /// It was said that it lacks the service.
     pub(super) is_misfit: AtomicBool,
 }
@@ -43,7 +42,7 @@ impl Life {
             lost: AtomicBool::new(false),
             over: CancellationToken::new(),
             connections: AtomicUsize::new(0),
-            streams: Semaphore::new(endpoint.settings().max_streams),
+            gate: endpoint.settings().gate(),
             is_misfit: AtomicBool::new(false),
         })
     }
@@ -67,6 +66,11 @@ impl Life {
     /// How many connections are bound to it.
     pub(super) fn connections(&self) -> usize {
         self.connections.load(Ordering::Acquire)
+    }
+
+    /// Who calls it now, and how many may.
+    pub(super) fn gate(&self) -> &Gate {
+        &self.gate
     }
 
     /// Whether another connection may be bound to it.
@@ -118,11 +122,16 @@ impl Life {
         headers: HeaderMap,
         frame: Bytes,
     ) -> Result<(), Failure> {
-        let _leave = self.leave().await?;
-        let uri = self.endpoint.uri(method);
         let deadline = self.endpoint.settings().deadline;
+        let leave = self.gate.enter(deadline).await?;
+        let uri = self.endpoint.uri(method);
         let outcome = self.attempt(key, uri, headers, frame, deadline).await;
         let outcome = outcome.map(drop);
+        match &outcome {
+            Ok(()) | Err(Failure::Refused(_)) => leave.ended(Seen::Answered),
+            Err(Failure::TimedOut(_)) => leave.ended(Seen::TimedOut),
+            Err(Failure::Unreached { .. } | Failure::Lost(_)) => {}
+        }
         self.learn(method, &outcome);
         outcome
     }
@@ -173,19 +182,5 @@ impl Life {
             lanes.replace(&pick);
         }
         outcome
-    }
-
-    /// Leave to make one call more. Whoever waits in vain was not heard of by the handler.
-    async fn leave(&self) -> Result<SemaphorePermit<'_>, Failure> {
-        if let Ok(stream) = self.streams.try_acquire() {
-            return Ok(stream);
-        }
-        let deadline = self.endpoint.settings().deadline;
-        match timeout(deadline, self.streams.acquire()).await {
-            Ok(Ok(stream)) => Ok(stream),
-            _ => Err(Failure::unreached(
-                "all its handler.max_streams calls are under way",
-            )),
-        }
     }
 }

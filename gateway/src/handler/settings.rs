@@ -11,7 +11,9 @@ use std::{
 use tokio::sync::Notify;
 
 use super::{
+    budget::Budget,
     ejection::Bench,
+    gate::Gate,
     secure::Secure,
     stream::{self, Identity},
 };
@@ -41,6 +43,8 @@ pub(super) struct Settings {
     pub(super) ejection: config::Ejection,
     /// Calls that may be under way at an endpoint.
     pub(super) max_streams: usize,
+    /// Whether fewer may be, where it does not keep up.
+    pub(super) concurrency: config::Concurrency,
     /// Connections that may be bound to an endpoint.
     pub(super) max_connections: usize,
     /// Endpoints that there may be; and as many that are leaving.
@@ -68,11 +72,21 @@ impl Settings {
             health: config.health.clone(),
             ejection: config.ejection.clone(),
             max_streams: config.max_streams as usize,
+            concurrency: config.concurrency.clone(),
             max_connections: most.map_or(usize::MAX, |most| most.get() as usize),
             max_endpoints: config.max_endpoints as usize,
             client_streams: speaks(config::HandlerService::ConnectionHandler),
             stream: streams.then(|| stream::Settings::new(&config.stream, identity)),
         }
+    }
+
+    /// A gate for the calls of one life.
+    pub(super) fn gate(&self) -> Gate {
+        let min = self
+            .concurrency
+            .enabled
+            .then_some(self.concurrency.min as usize);
+        Gate::new(self.max_streams, min)
     }
 }
 
@@ -82,6 +96,8 @@ pub(super) struct Shared {
     pub(super) secure: Secure,
     /// Places for endpoints that are ejected.
     pub(super) bench: Arc<Bench>,
+    /// Repeats of callbacks that may be made.
+    pub(super) budget: Budget,
     /// Told whenever an endpoint takes connections that it did not take before.
     pub(super) ready: Notify,
     /// Called each time an endpoint was lost.
@@ -96,6 +112,8 @@ pub(super) struct Shared {
 pub struct Stats {
     /// How often an endpoint was ejected.
     pub ejections: AtomicU64,
+    /// How many repeats of callbacks had to wait for `retry_budget`.
+    pub repeats_delayed: AtomicU64,
     resolutions: [AtomicU64; Resolution::ALL.len()],
 }
 

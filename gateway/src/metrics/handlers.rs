@@ -50,6 +50,7 @@ impl Metrics {
                 counter.observe(counted.stats().ejections.load(Relaxed), &[]);
             })
             .build();
+        self.observe_calls(handlers);
         let counted = handlers.clone();
         let _ = self
             .meter()
@@ -62,6 +63,31 @@ impl Metrics {
                     let outcome = KeyValue::new("outcome", each.as_str());
                     counter.observe(counted.stats().resolutions(each), &[outcome]);
                 }
+            })
+            .build();
+    }
+
+    /// How many calls are under way, and how many may be; and repeats that had to wait.
+    fn observe_calls(&self, handlers: &Handlers) {
+        let counted = handlers.clone();
+        let _ = self
+            .meter()
+            .u64_observable_gauge("exproto_handler_concurrency")
+            .with_description("Unary callbacks under way at all handlers, and how many may be.")
+            .with_callback(move |gauge| {
+                let (limit, under_way) = counted.concurrency();
+                for (state, count) in [("limit", limit), ("under_way", under_way)] {
+                    gauge.observe(count as u64, &[KeyValue::new("state", state)]);
+                }
+            })
+            .build();
+        let counted = handlers.clone();
+        let _ = self
+            .meter()
+            .u64_observable_counter("exproto_callback_repeats_delayed")
+            .with_description("Repeats of callbacks that had to wait for handler.retry_budget.")
+            .with_callback(move |counter| {
+                counter.observe(counted.stats().repeats_delayed.load(Relaxed), &[]);
             })
             .build();
     }

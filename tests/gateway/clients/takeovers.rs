@@ -89,7 +89,8 @@ impl Setting {
         let is_gauge = |series: &str| gauges.contains(&series.split('{').next().unwrap_or(series));
         all.lines()
             .filter_map(|line| line.rsplit_once(' '))
-            .filter(|(series, _)| is_gauge(series))
+            // What the gateway has learned of the handler's pace is no remainder.
+            .filter(|(series, _)| is_gauge(series) && !series.contains("state=\"limit\""))
             .map(|(series, value)| (series.to_owned(), value.to_owned()))
             .collect()
     }

@@ -1,5 +1,7 @@
 //! Bounds of an endpoint: what is above them waits.
 
+use std::time::Duration;
+
 use exproto_tests::{Event, TestGateway, TestHandler, gateway::config};
 
 use super::connections;
@@ -60,4 +62,49 @@ async fn callbacks_above_max_streams_wait_and_are_made_later() {
     assert_eq!(next.event, Event::Received("2".into()));
     next.answer(Ok(()));
     handler.hold(false);
+}
+
+const LIMIT: &str = "exproto_handler_concurrency{state=\"limit\"}";
+
+/// Calls a handler that answers nothing, so many times.
+async fn call_in_vain(enabled: bool) -> (TestHandler, TestGateway) {
+    let handler = TestHandler::start();
+    let mut config = config(&[&handler]);
+    config.handler.deadline = Duration::from_millis(50);
+    config.handler.max_streams = 400;
+    config.handler.concurrency.min = 3;
+    config.handler.concurrency.enabled = enabled;
+    // No question about its health gets in between.
+    config.handler.health.enabled = false;
+    let gateway = TestGateway::with(config).await;
+    gateway.is(super::READY, 1).await;
+    gateway.is(LIMIT, 400).await;
+    handler.hold(true);
+    let timed_out = "exproto_callbacks_total{method=\"OnSocketCreated\",outcome=\"timed_out\"}";
+    // A few at a time, in more than one window.
+    for _ in 0..10 {
+        let before = gateway.metric(timed_out).await;
+        let mut devices = Vec::new();
+        for _ in 0..30 {
+            devices.push(gateway.device().await);
+        }
+        exproto_tests::until("the time-outs", async || {
+            gateway.metric(timed_out).await >= before + 30
+        })
+        .await;
+    }
+    (handler, gateway)
+}
+
+#[tokio::test]
+async fn a_handler_that_does_not_keep_up_is_called_less() {
+    let (_handler, gateway) = call_in_vain(true).await;
+    let limit = gateway.metric(LIMIT).await;
+    assert!((3..100).contains(&limit), "{limit}");
+}
+
+#[tokio::test]
+async fn where_concurrency_does_not_adapt_the_bound_alone_holds() {
+    let (_handler, gateway) = call_in_vain(false).await;
+    assert_eq!(gateway.metric(LIMIT).await, 400);
 }
