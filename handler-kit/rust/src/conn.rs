@@ -5,10 +5,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 use proto::{
     exproto::{ClientInfo, ConnInfo},
-    stream::{Attach, Authenticate, Client, Close, Publish, StartTimer, Subscribe, command::Kind},
+    stream::{Attach, Authenticate, Close, Publish, StartTimer, Subscribe, command::Kind},
 };
 
 use crate::{Error, stream::Link, unary::Caller};
+
+/// The most bytes that [`Conn::set_state`] takes: 4 KiB.
+pub const MAX_STATE: usize = 4 * 1024;
 
 /// What is known of a connection from its beginning.
 #[derive(Clone, Debug, Default)]
@@ -34,29 +37,31 @@ pub struct Peer {
 }
 
 impl Peer {
-    pub(crate) fn new(attach: Attach) -> Self {
-        let client = attach
-            .client
-            .map(|Client { clientid, username }| (clientid, username));
-        let details = attach.details.into_iter();
+    pub(crate) fn new(attach: &Attach) -> Self {
+        let client = attach.client.as_ref();
+        let details = attach.details.iter();
         Self {
-            id: attach.id,
-            conninfo: attach.conninfo.unwrap_or_default(),
-            listener: attach.listener,
-            transport: attach.transport,
+            id: attach.id.clone(),
+            conninfo: attach.conninfo.clone().unwrap_or_default(),
+            listener: attach.listener.clone(),
+            transport: attach.transport.clone(),
             details: details
-                .map(|each| (each.name, each.value.to_vec()))
+                .map(|each| (each.name.clone(), each.value.to_vec()))
                 .collect(),
             attempt: attach.attempt,
-            state: attach.state,
-            client,
+            // A copy: else it would hold the whole batch that it came with.
+            state: Bytes::copy_from_slice(&attach.state),
+            client: client.map(|client| (client.clientid.clone(), client.username.clone())),
             offset: attach.offset,
         }
     }
 }
 
-/// A connection. Clones are the same, and may be kept: what is asked of a connection that has ended is answered with
-/// [`Error::Gone`].
+/// A connection. Clones are the same, and may be kept and used by other tasks: what is asked of a connection that has
+/// ended is answered with [`Error::Gone`]. Between its end and that of `on_close`, what needs no result is let pass
+/// without effect.
+///
+/// What another task gives while a callback runs joins that callback's step: it goes out when the step does.
 #[derive(Clone)]
 pub struct Conn(Arc<Inner>);
 
@@ -170,7 +175,8 @@ impl Conn {
             .map(drop)
     }
 
-    /// Publishes a message by nobody: without the mountpoint, and without a question of what the client may do.
+    /// Publishes a message by nobody: without the mountpoint, and without a question of what the client may do. With the
+    /// ordered stream it works in `on_close` too, where it does not wait for its result.
     pub async fn raw_publish(
         &self,
         topic: impl Into<String>,
@@ -198,7 +204,12 @@ impl Conn {
     /// Leaves up to 4 KiB with the connection, in place of what was left before: whoever has the connection next finds
     /// it in [`Conn::state`]. With the ordered stream alone.
     pub async fn set_state(&self, state: impl Into<Bytes>) -> Result<(), Error> {
-        self.give(Kind::State(state.into())).await
+        let state = state.into();
+        if state.len() > MAX_STATE {
+            let (size, limit) = (state.len(), MAX_STATE);
+            return Err(Error::TooLarge { size, limit });
+        }
+        self.give(Kind::State(state)).await
     }
 
     /// A command whose result nobody waits for.

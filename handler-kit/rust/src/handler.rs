@@ -7,7 +7,10 @@ use proto::exproto::Message;
 
 use crate::Conn;
 
-/// What became of a callback. An error is logged, and the gateway closes the connection with `handler_error`.
+/// What became of a callback. After an error, or a panic, the gateway closes the connection with `handler_error`, once
+/// what the callback gave is done, and of its callbacks only `on_close` follows. The error is logged on both sides, the
+/// first 1,024 bytes of it by the gateway. [`Error::Gone`](crate::Error::Gone) is no error here: the connection has
+/// ended anyway.
 pub type Outcome = Result<(), Box<dyn std::error::Error + Send + Sync>>;
 
 /// One connection's object. Its callbacks run one after the other.
@@ -38,8 +41,9 @@ pub trait Handler: Send + 'static {
         ready(Ok(()))
     }
 
-    /// The connection has ended, for this reason; its last callback. `detached`: its gateway has not been heard of for
-    /// too long, and another handler may have it.
+    /// The connection has ended, for this reason; its last callback, also after one that failed. `detached`: its gateway
+    /// has not been heard of for too long, or has started again, and another handler may have it. Where another handler
+    /// has had it for sure, the object is dropped without this.
     fn on_close(&mut self, conn: &Conn, reason: &str) -> impl Future<Output = Outcome> + Send {
         let _ = (conn, reason);
         ready(Ok(()))

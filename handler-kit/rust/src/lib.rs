@@ -30,7 +30,7 @@
 //!
 //! A step is cut in two where it waits for the result of a command ([`Conn::authenticate`] and others), where it uses
 //! up the credits of its connection, and where it is larger than half a batch. What was given before the cut may then
-//! have its effect although the step is done again.
+//! have its effect although the step is done again. What other tasks give while a callback runs joins its step.
 //!
 //! An object lives as long as its connection and this process. What has to outlive the process goes to
 //! [`Conn::set_state`]; who goes on finds it in [`Conn::state`].
@@ -49,6 +49,8 @@ mod pods;
 mod server;
 /// One connection: its object, and what waits for it.
 mod session;
+/// Sockets of gateways.
+mod socket;
 /// The ordered stream.
 mod stream;
 /// The services of `emqx.exproto.v1`.
@@ -58,7 +60,7 @@ pub use bytes::Bytes;
 pub use proto::exproto::{ClientInfo, ConnInfo, Message};
 
 pub use self::{
-    conn::{Conn, Peer},
+    conn::{Conn, MAX_STATE, Peer},
     error::{Error, Refusal},
     handler::{Handler, Outcome},
     server::{ServeError, Server},

@@ -7,12 +7,13 @@ use proto::{
     stream::connection_stream_server::ConnectionStreamServer,
 };
 use tokio::{net::TcpListener, time::timeout};
-use tokio_stream::wrappers::TcpListenerStream;
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::transport;
 
 use crate::{
     Conn, Handler,
+    pods::Pods,
+    socket,
     stream::{self, Settings},
     unary::{self, Caller},
 };
@@ -44,6 +45,15 @@ pub enum ServeError {
     /// The server failed.
     #[error("the server failed: {0}")]
     Server(#[from] transport::Error),
+}
+
+/// How the server ends.
+#[derive(Clone, Default)]
+pub(crate) struct Ending {
+    /// It has been told to.
+    pub(crate) leaving: CancellationToken,
+    /// Streams and calls that it waits for.
+    pub(crate) busy: TaskTracker,
 }
 
 /// A gRPC server with one object for each connection.
@@ -100,7 +110,8 @@ where
         self
     }
 
-    /// How long callbacks that run may take once the server is told to end; 10 seconds unless said.
+    /// How long callbacks that run may take once the server is told to end; 10 seconds unless said. Then streams are cut,
+    /// and commands that wait end with [`Error::Gone`](crate::Error::Gone).
     #[must_use]
     pub fn shutdown_timeout(mut self, timeout: Duration) -> Self {
         self.shutdown_timeout = timeout;
@@ -130,36 +141,18 @@ where
         socket: TcpListener,
         end: impl Future<Output = ()>,
     ) -> Result<(), ServeError> {
-        let (leaving, gone) = (CancellationToken::new(), CancellationToken::new());
-        let (health, health_service) = tonic_health::server::health_reporter();
-        let largest = self.settings.max_batch_bytes as usize + SLACK;
-        let streams = stream::Service::new(self.accept.clone(), self.settings, leaving.clone());
-        let streams = ConnectionStreamServer::new(streams).max_decoding_message_size(largest);
-        let unary = match self.adapter {
-            None => None,
-            Some(address) => {
-                let caller = Caller::new(&address);
-                let caller = caller.map_err(|source| ServeError::Adapter { address, source })?;
-                let service = unary::Service::new(self.accept, caller);
-                Some(ConnectionUnaryHandlerServer::new(service))
-            }
-        };
+        let shutdown_timeout = self.shutdown_timeout;
+        let (ending, cut) = (Ending::default(), CancellationToken::new());
+        let pods = Arc::default();
+        let (mut health, health_service) = tonic_health::server::health_reporter();
         health
             .set_service_status("", tonic_health::ServingStatus::Serving)
             .await;
-        let mut serving = tokio::spawn(
-            transport::Server::builder()
-                .tcp_nodelay(true)
-                .initial_stream_window_size(WINDOW)
-                .initial_connection_window_size(WINDOW)
-                .add_service(health_service)
-                .add_service(streams)
-                .add_optional_service(unary)
-                .serve_with_incoming_shutdown(
-                    TcpListenerStream::new(socket),
-                    gone.clone().cancelled_owned(),
-                ),
-        );
+        let router = self.router(&pods, &ending)?.add_service(health_service);
+        let mut serving = tokio::spawn(router.serve_with_incoming_shutdown(
+            socket::incoming(socket, cut.clone()),
+            ending.leaving.clone().cancelled_owned(),
+        ));
         tokio::select! {
             served = &mut serving => return Ok(served.unwrap_or(Ok(()))?),
             () = end => {}
@@ -167,16 +160,50 @@ where
         health
             .set_service_status("", tonic_health::ServingStatus::NotServing)
             .await;
-        leaving.cancel();
-        gone.cancel();
-        // What does not end by then ends with the process, and is done again elsewhere.
-        match timeout(self.shutdown_timeout, &mut serving).await {
-            Ok(served) => Ok(served.unwrap_or(Ok(()))?),
-            Err(_) => {
-                serving.abort();
-                Ok(())
+        ending.leaving.cancel();
+        ending.busy.close();
+        let served = timeout(shutdown_timeout, async {
+            ending.busy.wait().await;
+            // Who watches would hold the server.
+            health.clear_service_status("").await;
+            (&mut serving).await
+        });
+        let served = served.await;
+        // What has not ended by then is done again elsewhere.
+        cut.cancel();
+        pods.abandon();
+        let served = match served {
+            Ok(served) => served,
+            Err(_) => serving.await,
+        };
+        Ok(served.unwrap_or(Ok(()))?)
+    }
+
+    /// What is served, but for its health.
+    fn router(
+        self,
+        pods: &Arc<Pods<H>>,
+        ending: &Ending,
+    ) -> Result<transport::server::Router, ServeError> {
+        let largest = self.settings.max_batch_bytes as usize + SLACK;
+        let accept = self.accept.clone();
+        let streams = stream::Service::new(accept, pods.clone(), self.settings, ending.clone());
+        let streams = ConnectionStreamServer::new(streams).max_decoding_message_size(largest);
+        let unary = match self.adapter {
+            None => None,
+            Some(address) => {
+                let caller = Caller::new(&address);
+                let caller = caller.map_err(|source| ServeError::Adapter { address, source })?;
+                let service = unary::Service::new(self.accept, caller, ending.clone());
+                Some(ConnectionUnaryHandlerServer::new(service))
             }
-        }
+        };
+        let server = transport::Server::builder()
+            .initial_stream_window_size(WINDOW)
+            .initial_connection_window_size(WINDOW)
+            .add_service(streams)
+            .add_optional_service(unary);
+        Ok(server)
     }
 }
 

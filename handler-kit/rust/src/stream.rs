@@ -4,9 +4,12 @@
 mod lane;
 /// One connection's share.
 mod link;
+/// One stream, as it is heard.
+mod listening;
+/// A connection's commands until they are done.
+mod outbox;
 
 use std::{
-    collections::HashMap,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -15,28 +18,27 @@ use std::{
 };
 
 use proto::stream::{
-    Attach, Event, GatewayBatch, GatewayHello, HandlerBatch, HandlerHello,
-    connection_stream_server::ConnectionStream, event::Kind,
+    GatewayBatch, GatewayHello, HandlerBatch, HandlerHello,
+    connection_stream_server::ConnectionStream,
 };
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
-use tokio_util::sync::CancellationToken;
+use tokio::time::timeout;
 use tonic::{Request, Response, Status, Streaming};
 
-use self::lane::{Lane, Speech};
 pub(crate) use self::link::Link;
-use crate::{
-    Conn, Handler, Peer,
-    conn::Way,
-    pods::{Pod, Pods},
-    session::{Callback, Done, Session},
+use self::{
+    lane::{Lane, Limits, Speech},
+    listening::Listening,
 };
+use crate::{Conn, Handler, pods::Pods, server::Ending};
 
 /// The version that is spoken here.
 const VERSION: u32 = 1;
-/// Nothing heard for so many heartbeats is the end.
-const SILENCES: u32 = 3;
+/// How long a gateway may take to say hello.
+const HELLO: Duration = Duration::from_secs(10);
 /// What is said is said once, so a batch larger than this is cut. Less where the gateway takes less.
 const BATCH: usize = 512 * 1024;
+/// What is kept free in a batch beside its commands: an acknowledgement with an error, and heads.
+const FREE: usize = 2 * 1024;
 
 /// How streams are served.
 #[derive(Clone, Debug)]
@@ -53,17 +55,39 @@ pub(crate) struct Service<F, H> {
     pods: Arc<Pods<H>>,
     instance: String,
     settings: Settings,
-    leaving: CancellationToken,
+    ending: Ending,
+    serials: AtomicU64,
 }
 
 impl<F, H> Service<F, H> {
-    pub(crate) fn new(accept: Arc<F>, settings: Settings, leaving: CancellationToken) -> Self {
+    pub(crate) fn new(
+        accept: Arc<F>,
+        pods: Arc<Pods<H>>,
+        settings: Settings,
+        ending: Ending,
+    ) -> Self {
         Self {
             accept,
-            pods: Arc::default(),
+            pods,
             instance: format!("{:032x}", fastrand::u128(..)),
             settings,
-            leaving,
+            ending,
+            serials: AtomicU64::new(1),
+        }
+    }
+
+    fn hello(&self) -> HandlerBatch {
+        HandlerBatch {
+            hello: Some(HandlerHello {
+                version: VERSION,
+                capabilities: Vec::new(),
+                instance: self.instance.clone(),
+                max_events: self.settings.max_events,
+                max_event_bytes: self.settings.max_event_bytes,
+                max_batch_bytes: self.settings.max_batch_bytes,
+                library: concat!("exproto-handler-rust/", env!("CARGO_PKG_VERSION")).to_owned(),
+            }),
+            ..HandlerBatch::default()
         }
     }
 }
@@ -80,226 +104,70 @@ where
         &self,
         request: Request<Streaming<GatewayBatch>>,
     ) -> Result<Response<Speech>, Status> {
-        if self.leaving.is_cancelled() {
-            return Err(Status::unavailable("this handler is about to go"));
-        }
         let mut batches = request.into_inner();
-        let first = batches.message().await?.and_then(|batch| batch.hello);
-        let hello = first.ok_or_else(|| {
-            Status::failed_precondition("the first batch of a stream holds a hello")
-        })?;
-        if hello.version == 0 {
-            return Err(Status::failed_precondition(
-                "hello.version is 0; the lowest is 1",
-            ));
-        }
-        static SERIAL: AtomicU64 = AtomicU64::new(1);
-        let credits = (
-            hello.max_commands as usize,
-            hello.max_command_bytes as usize,
-        );
-        let most = (hello.max_batch_bytes as usize).min(BATCH);
-        let lane = Lane::new(SERIAL.fetch_add(1, Relaxed), credits, most);
-        lane.say(HandlerBatch {
-            hello: Some(HandlerHello {
-                version: VERSION,
-                capabilities: Vec::new(),
-                instance: self.instance.clone(),
-                max_events: self.settings.max_events,
-                max_event_bytes: self.settings.max_event_bytes,
-                max_batch_bytes: self.settings.max_batch_bytes,
-                library: concat!("exproto-handler-rust/", env!("CARGO_PKG_VERSION")).to_owned(),
-            }),
-            ..HandlerBatch::default()
-        });
+        let first = tokio::select! {
+            first = timeout(HELLO, batches.message()) => first,
+            () = self.ending.leaving.cancelled() => {
+                return Err(Status::unavailable("this handler is about to go"));
+            }
+        };
+        let first = first
+            .map_err(|_| refused(format!("no hello came within {} seconds", HELLO.as_secs())))??;
+        let hello = first.and_then(|batch| batch.hello);
+        let hello =
+            hello.ok_or_else(|| refused("the first batch of a stream holds a hello".to_owned()))?;
+        let limits = limits(&hello).map_err(refused)?;
+        let lane = Lane::new(self.serials.fetch_add(1, Relaxed), limits);
+        lane.say(self.hello());
         tracing::info!(
             pod = hello.pod,
             lane = hello.lane,
             "a gateway pod has opened a stream"
         );
         let listening = Listening {
-            pod: self.pods.of(&hello.pod, hello.epoch),
+            pods: self.pods.clone(),
+            pod: self.pods.join(&hello),
             accept: self.accept.clone(),
             instance: self.instance.clone(),
             lane: lane.clone(),
-            sessions: HashMap::new(),
             detached_timeout: self.settings.detached_timeout,
+            ending: self.ending.clone(),
         };
-        tokio::spawn(listening.run(batches, hello, self.leaving.clone()));
-        Ok(Response::new(Speech(lane)))
+        tokio::spawn(listening.run(batches, hello));
+        Ok(Response::new(Speech::new(lane, self.ending.busy.token())))
     }
 }
 
-/// One stream, as it is heard.
-struct Listening<F, H> {
-    pod: Arc<Pod<H>>,
-    accept: Arc<F>,
-    instance: String,
-    lane: Arc<Lane>,
-    /// The connections that are attached to it.
-    sessions: HashMap<u64, Arc<Session<H>>>,
-    detached_timeout: Duration,
+/// What the gateway takes, or what is wrong with its hello.
+fn limits(hello: &GatewayHello) -> Result<Limits, String> {
+    if hello.version < VERSION {
+        return Err("hello.version is 0; the lowest is 1".to_owned());
+    }
+    for (name, value) in [
+        ("heartbeat_ms", hello.heartbeat_ms),
+        ("max_commands", hello.max_commands),
+        ("max_command_bytes", hello.max_command_bytes),
+    ] {
+        if value == 0 {
+            return Err(format!("hello.{name} is 0; the lowest is 1"));
+        }
+    }
+    let largest = hello.max_batch_bytes as usize;
+    if largest < 2 * FREE {
+        let lowest = 2 * FREE;
+        return Err(format!(
+            "hello.max_batch_bytes is {largest}; the lowest is {lowest}"
+        ));
+    }
+    Ok(Limits {
+        commands: hello.max_commands as usize,
+        command_bytes: hello.max_command_bytes as usize,
+        batch: largest.min(BATCH),
+        largest: largest - FREE,
+    })
 }
 
-impl<F, H> Listening<F, H>
-where
-    F: Fn(&Conn) -> H + Send + Sync + 'static,
-    H: Handler,
-{
-    async fn run(
-        mut self,
-        mut batches: Streaming<GatewayBatch>,
-        hello: GatewayHello,
-        leaving: CancellationToken,
-    ) {
-        let heartbeat = Duration::from_millis(u64::from(hello.heartbeat_ms).max(1));
-        let mut beats = interval(heartbeat);
-        beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut heard = Instant::now();
-        let mut said_goodbye = false;
-        let outcome = loop {
-            tokio::select! {
-                batch = batches.message() => match batch {
-                    Ok(Some(batch)) => {
-                        heard = Instant::now();
-                        let lane = self.lane.clone();
-                        if let Err(fault) = lane.together(|| self.take(batch)) {
-                            break Err(Status::failed_precondition(fault));
-                        }
-                    }
-                    Ok(None) => break Ok(()),
-                    Err(status) => {
-                        tracing::warn!(pod = hello.pod, %status, "the stream of a pod broke");
-                        break Ok(());
-                    }
-                },
-                _ = beats.tick() => {
-                    if heard.elapsed() >= heartbeat * SILENCES {
-                        break Err(Status::deadline_exceeded("the gateway gives no sign of life"));
-                    }
-                    self.lane.beat();
-                }
-                () = leaving.cancelled(), if !said_goodbye => {
-                    said_goodbye = true;
-                    self.lane.goodbye("this handler is about to go");
-                }
-            }
-        };
-        if let Err(status) = &outcome {
-            tracing::error!(pod = hello.pod, %status, "a stream is ended");
-        }
-        self.lane.end(outcome);
-        self.leave().await;
-    }
-
-    fn take(&mut self, batch: GatewayBatch) -> Result<(), String> {
-        if batch.hello.is_some() {
-            return Err("hello came twice".to_owned());
-        }
-        for attach in batch.attaches {
-            self.attach(attach);
-        }
-        for event in batch.events {
-            self.event(event)?;
-        }
-        for progress in batch.progress {
-            if let Some(session) = self.sessions.get(&progress.conn)
-                && let Some(link) = session.conn.link()
-            {
-                link.progress(progress.done);
-            }
-        }
-        if let Some(drain) = batch.drain {
-            tracing::info!(within_ms = drain.within_ms, "a gateway pod is about to go");
-        }
-        Ok(())
-    }
-
-    fn attach(&mut self, attach: Attach) {
-        let conn = attach.conn;
-        let known = self.pod.sessions.get(&conn);
-        let known = known.map(|each| each.value().clone());
-        let link = known.as_ref().and_then(|session| session.conn.link());
-        if link.is_some_and(|link| link.is_ahead_of(&attach)) {
-            // It was read late, from a stream that has broken since.
-            return;
-        }
-        let known = known.filter(|_| attach.instance == self.instance);
-        let session = if let Some(session) = known {
-            if let Some(link) = session.conn.link() {
-                link.attach(&self.lane, &attach);
-            }
-            session
-        } else {
-            let link = Link::new(&attach);
-            link.attach(&self.lane, &attach);
-            let conn = Conn::new(Peer::new(attach), Way::Stream(link));
-            let handler = (self.accept)(&conn);
-            let session = Session::new(conn, handler);
-            session.run(Callback::Open, Done::Nobody);
-            session
-        };
-        self.pod.sessions.insert(conn, session.clone());
-        self.sessions.insert(conn, session);
-    }
-
-    fn event(&mut self, event: Event) -> Result<(), String> {
-        let Event {
-            conn, seq, kind, ..
-        } = event;
-        let Some(session) = self.sessions.get(&conn) else {
-            // Its Attach was read late.
-            return Ok(());
-        };
-        let Some(link) = session.conn.link() else {
-            return Ok(());
-        };
-        if !link.show(self.lane.serial, seq)? {
-            return Ok(());
-        }
-        let callback = match kind {
-            Some(Kind::Bytes(bytes)) => Callback::Bytes(bytes),
-            Some(Kind::Messages(messages)) => Callback::Messages(messages.messages),
-            Some(Kind::TimerTimeout(_)) => Callback::Timer,
-            Some(Kind::Result(result)) => {
-                link.result(seq, result);
-                return Ok(());
-            }
-            Some(Kind::Closed(closed)) => {
-                let session = self.sessions.remove(&conn);
-                self.pod.sessions.remove(&conn);
-                if let Some(session) = session {
-                    session.run(Callback::Close(closed.reason), Done::Event(seq));
-                    if let Some(link) = session.conn.link() {
-                        link.end();
-                    }
-                }
-                return Ok(());
-            }
-            None => Callback::Nothing,
-        };
-        session.run(callback, Done::Event(seq));
-        Ok(())
-    }
-
-    /// The stream has ended. Connections that do not come back on another one are given up after a while.
-    async fn leave(self) {
-        let serial = self.lane.serial;
-        let mut left = self.sessions;
-        left.retain(|_, session| {
-            let link = session.conn.link();
-            link.is_some_and(|link| link.detach(serial))
-        });
-        if left.is_empty() {
-            return;
-        }
-        sleep(self.detached_timeout).await;
-        for (conn, session) in left {
-            let is_detached = session.conn.link().is_some_and(|link| link.is_detached());
-            let same = |_: &u64, now: &Arc<Session<H>>| Arc::ptr_eq(now, &session);
-            if is_detached && self.pod.sessions.remove_if(&conn, same).is_some() {
-                session.detach();
-            }
-        }
-    }
+fn refused(fault: String) -> Status {
+    tracing::error!(fault, "a stream is refused");
+    Status::failed_precondition(fault)
 }

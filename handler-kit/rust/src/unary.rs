@@ -24,6 +24,7 @@ use tonic::{
 use crate::{
     Conn, Error, Handler, Peer, Refusal,
     conn::Way,
+    server::Ending,
     session::{Callback, Done, Session},
 };
 
@@ -147,6 +148,7 @@ pub(crate) struct Service<F, H> {
     accept: Arc<F>,
     caller: Caller,
     sessions: DashMap<String, Arc<Session<H>>>,
+    ending: Ending,
 }
 
 impl<F, H> Service<F, H>
@@ -154,11 +156,12 @@ where
     F: Fn(&Conn) -> H,
     H: Handler,
 {
-    pub(crate) fn new(accept: Arc<F>, caller: Caller) -> Self {
+    pub(crate) fn new(accept: Arc<F>, caller: Caller, ending: Ending) -> Self {
         Self {
             accept,
             caller,
             sessions: DashMap::new(),
+            ending,
         }
     }
 
@@ -167,20 +170,19 @@ where
         let session = session.ok_or_else(|| {
             Status::not_found("this handler does not know the connection: it has been restarted")
         })?;
-        call(&session, callback).await
+        self.wait(|done| session.run(callback, done)).await
     }
-}
 
-async fn call<H: Handler>(
-    session: &Arc<Session<H>>,
-    callback: Callback,
-) -> Result<Response<EmptySuccess>, Status> {
-    let (reply, answer) = oneshot::channel();
-    session.run(callback, Done::Call(reply));
-    match answer.await {
-        Ok(Ok(())) => Ok(Response::new(EmptySuccess {})),
-        Ok(Err(error)) => Err(Status::unknown(error)),
-        Err(_) => Err(Status::unknown("the callback did not end")),
+    /// Begins a callback, and waits for its end.
+    async fn wait(&self, begin: impl FnOnce(Done)) -> Result<Response<EmptySuccess>, Status> {
+        let _busy = self.ending.busy.token();
+        let (reply, answer) = oneshot::channel();
+        begin(Done::Call(reply));
+        match answer.await {
+            Ok(Ok(())) => Ok(Response::new(EmptySuccess {})),
+            Ok(Err(error)) => Err(Status::unknown(error)),
+            Err(_) => Err(Status::unknown("the callback did not end")),
+        }
     }
 }
 
@@ -232,10 +234,11 @@ where
         let (metadata, _, SocketCreatedRequest { conn: id, conninfo }) = request.into_parts();
         let peer = peer(&id, conninfo, &metadata);
         let conn = Conn::new(peer, Way::Unary(self.caller.clone()));
-        let handler = (self.accept)(&conn);
-        let session = Session::new(conn, handler);
-        self.sessions.insert(id, session.clone());
-        call(&session, Callback::Open).await
+        let session = Session::new(conn);
+        if let Some(old) = self.sessions.insert(id, session.clone()) {
+            old.discard();
+        }
+        self.wait(|done| session.open(&*self.accept, done)).await
     }
 
     async fn on_socket_closed(
@@ -245,7 +248,10 @@ where
         let SocketClosedRequest { conn, reason } = request.into_inner();
         // Whoever hears of the end need not have heard of the beginning.
         match self.sessions.remove(&conn) {
-            Some((_, session)) => call(&session, Callback::Close(reason)).await,
+            Some((_, session)) => {
+                let callback = Callback::Close(reason);
+                self.wait(|done| session.run(callback, done)).await
+            }
             None => Ok(Response::new(EmptySuccess {})),
         }
     }

@@ -14,18 +14,29 @@ use futures_util::task::AtomicWaker;
 use parking_lot::Mutex;
 use proto::stream::{Ack, Command, Goodbye, HandlerBatch};
 use tokio_stream::Stream;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 use tonic::Status;
 
 /// What an acknowledgement takes of a batch, and more.
 const ACK: usize = 32;
 
+/// What a gateway takes.
+#[derive(Clone, Copy)]
+pub(super) struct Limits {
+    /// Commands of each connection that may be under way.
+    pub(super) commands: usize,
+    /// Their bytes.
+    pub(super) command_bytes: usize,
+    /// Batches are cut at so many bytes; a single command may take more.
+    pub(super) batch: usize,
+    /// The largest command, with what it counts beside its contents.
+    pub(super) largest: usize,
+}
+
 /// One stream, as its connections speak on it.
 pub(crate) struct Lane {
     pub(super) serial: u64,
-    /// Commands of each connection that may be under way, and their bytes.
-    pub(super) credits: (usize, usize),
-    /// The largest batch that the gateway takes.
-    pub(super) max_batch: usize,
+    pub(super) limits: Limits,
     state: Mutex<State>,
     speaker: AtomicWaker,
     /// Whoever speaks is woken later.
@@ -43,46 +54,34 @@ struct State {
 }
 
 impl Lane {
-    pub(super) fn new(serial: u64, credits: (usize, usize), max_batch: usize) -> Arc<Self> {
+    pub(super) fn new(serial: u64, limits: Limits) -> Arc<Self> {
         Arc::new(Self {
             serial,
-            credits,
-            max_batch,
+            limits,
             state: Mutex::default(),
             speaker: AtomicWaker::new(),
             is_corked: AtomicBool::new(false),
         })
     }
 
-    /// Says this in one batch, if it fits into one. The last command's number.
-    pub(super) fn push<'a>(
+    /// Says this in one batch. `size` is what the commands take of it.
+    pub(super) fn push(
         &self,
-        commands: impl Iterator<Item = (&'a Command, usize)> + Clone,
+        commands: impl Iterator<Item = Command>,
+        size: usize,
         ack: Option<Ack>,
-    ) -> Option<u64> {
+    ) {
+        let size = size + ack.as_ref().map_or(0, |ack| ACK + ack.error.len());
         let mut state = self.state.lock();
-        let whole: usize = commands.clone().map(|(_, size)| size).sum();
-        if state.size + whole + ACK > self.max_batch {
+        if state.size > 0 && state.size + size > self.limits.batch {
             state.begin();
         }
-        let mut last = None;
-        for (command, size) in commands {
-            if state.size + size > self.max_batch {
-                state.begin();
-            }
-            last = Some(command.seq);
-            state.batch(size).commands.push(command.clone());
-        }
-        if let Some(ack) = ack {
-            let size = ACK + ack.error.len();
-            state.batch(size).acks.push(ack);
-        } else if last.is_none() {
-            return None;
-        }
+        let batch = state.batch(size);
+        batch.commands.extend(commands);
+        batch.acks.extend(ack);
         state.spoke = true;
         drop(state);
         self.wake();
-        last
     }
 
     pub(super) fn beat(&self) {
@@ -97,7 +96,7 @@ impl Lane {
     pub(super) fn say(&self, batch: HandlerBatch) {
         let mut state = self.state.lock();
         state.batches.push_back(batch);
-        state.size = self.max_batch;
+        state.size = self.limits.batch;
         drop(state);
         self.wake();
     }
@@ -153,14 +152,24 @@ impl State {
 }
 
 /// The lane's batches, as tonic sends them.
-pub(crate) struct Speech(pub(super) Arc<Lane>);
+pub(crate) struct Speech {
+    lane: Arc<Lane>,
+    /// The server does not end before this has.
+    _busy: TaskTrackerToken,
+}
+
+impl Speech {
+    pub(super) fn new(lane: Arc<Lane>, busy: TaskTrackerToken) -> Self {
+        Self { lane, _busy: busy }
+    }
+}
 
 impl Stream for Speech {
     type Item = Result<HandlerBatch, Status>;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.0.speaker.register(cx.waker());
-        let mut state = self.0.state.lock();
+        self.lane.speaker.register(cx.waker());
+        let mut state = self.lane.state.lock();
         if let Some(batch) = state.batches.pop_front() {
             return Poll::Ready(Some(Ok(batch)));
         }

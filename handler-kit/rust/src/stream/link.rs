@@ -10,15 +10,18 @@ use std::{
 use parking_lot::Mutex;
 use proto::{
     exproto::ResultCode,
-    stream::{Ack, Attach, Command, Result as CommandResult, command::Kind},
+    stream::{Ack, Attach, Result as CommandResult, command::Kind},
 };
 use tokio::sync::{Notify, oneshot};
 
-use super::lane::Lane;
+use super::{
+    lane::Lane,
+    outbox::{self, Outbox},
+};
 use crate::{Error, Refusal};
 
-/// What a command counts beside its contents.
-const COMMAND: usize = 64;
+/// The most bytes that are told of a callback's error.
+const LONGEST_ERROR: usize = 1024;
 
 /// One connection's share.
 pub(crate) struct Link {
@@ -30,53 +33,62 @@ pub(crate) struct Link {
 
 struct State {
     lane: Option<Arc<Lane>>,
+    /// The lane that was lost last.
+    lost: Option<u64>,
     /// Of the Attach that counts.
     attempt: u32,
-    /// The last command of another process, while they wait to be carried out: nobody here knows how much they hold.
-    inherited: Option<u64>,
+    phase: Phase,
     /// The last event that came.
     shown: u64,
-    /// The last that was acknowledged.
-    acknowledged: u64,
-    /// Events in between, and whether each is done.
+    /// The last that is done, as are all before it.
+    done: u64,
+    /// The last whose acknowledgement the lane was given.
+    told: u64,
+    /// Events after `done`, and whether each is done.
     owed: VecDeque<(u64, bool)>,
-    /// The number of the next command.
-    next: u64,
-    /// The last command that the lane was given.
-    sent: u64,
-    /// Commands that are not known to be done.
-    issued: VecDeque<Issued>,
-    issued_bytes: usize,
-    /// While a callback runs: where its commands begin, which wait for its end.
-    held_from: Option<u64>,
+    failed: Option<Failure>,
+    outbox: Outbox,
     results: HashMap<u64, oneshot::Sender<CommandResult>>,
-    is_over: bool,
 }
 
-struct Issued {
-    command: Command,
-    size: usize,
+/// Where the connection is in its life.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Phase {
+    Open,
+    /// Its last event has come: no result follows, and only `raw_publish` has an effect.
+    Closed,
+    /// `on_close` is done. All that is left is its acknowledgement, while that may have been lost.
+    Over,
+    /// It is not this object's any more.
+    Gone,
+}
+
+/// The first callback that has failed.
+struct Failure {
+    seq: u64,
+    error: String,
+    /// Its last command. It is told after that one.
+    after: u64,
+    /// The lane was given it.
+    is_told: bool,
 }
 
 impl Link {
-    pub(crate) fn new(attach: &Attach) -> Arc<Self> {
+    pub(super) fn new(lane: &Arc<Lane>, attach: &Attach) -> Arc<Self> {
         Arc::new(Self {
             conn: attach.conn,
             state: Mutex::new(State {
-                lane: None,
-                attempt: 0,
-                inherited: (attach.commands_accepted > attach.commands_done)
-                    .then_some(attach.commands_accepted),
+                lane: Some(lane.clone()),
+                lost: None,
+                attempt: attach.attempt,
+                phase: Phase::Open,
                 shown: attach.acknowledged,
-                acknowledged: attach.acknowledged,
+                done: attach.acknowledged,
+                told: attach.acknowledged,
                 owed: VecDeque::new(),
-                next: attach.commands_accepted + 1,
-                sent: attach.commands_accepted,
-                issued: VecDeque::new(),
-                issued_bytes: 0,
-                held_from: None,
+                failed: None,
+                outbox: Outbox::new(lane.limits, attach),
                 results: HashMap::new(),
-                is_over: false,
             }),
             room: Notify::new(),
         })
@@ -92,37 +104,41 @@ impl Link {
         let mut state = self.state.lock();
         state.lane = Some(lane.clone());
         state.attempt = attach.attempt;
-        state.sent = attach.commands_accepted;
-        self.forget(&mut state, attach.commands_done);
-        let acknowledged = state.acknowledged;
-        let owed = (acknowledged > attach.acknowledged).then_some(acknowledged);
-        self.send(&mut state, owed, String::new());
+        state.told = attach.acknowledged;
+        if let Some(failed) = &mut state.failed {
+            failed.is_told = false;
+        }
+        state.outbox.rewind(lane.limits, attach);
+        state.outbox.forget(attach.commands_done);
+        self.send(&mut state);
+        drop(state);
+        self.room.notify_waiters();
     }
 
     /// That lane counts no more, if it still did.
     pub(super) fn detach(&self, serial: u64) -> bool {
         let mut state = self.state.lock();
-        let was = state
-            .lane
-            .as_ref()
-            .is_some_and(|lane| lane.serial == serial);
+        let was = state.is_on(serial);
         if was {
             state.lane = None;
+            state.lost = Some(serial);
         }
         was
     }
 
-    /// Whether no lane counts.
-    pub(super) fn is_detached(&self) -> bool {
-        self.state.lock().lane.is_none()
+    /// Whether no lane counts since that one was lost, and the connection has not ended.
+    pub(crate) fn is_detached_since(&self, serial: u64) -> bool {
+        let state = self.state.lock();
+        state.lane.is_none() && state.lost == Some(serial) && state.phase == Phase::Open
     }
 
-    /// The connection has ended.
+    /// The connection is not this object's any more: nothing is said about it, and who waits is let go.
     pub(crate) fn end(&self) {
         let mut state = self.state.lock();
-        state.is_over = true;
+        state.phase = Phase::Gone;
+        state.lane = None;
         state.results.clear();
-        state.issued.clear();
+        state.outbox.clear();
         drop(state);
         self.room.notify_waiters();
     }
@@ -131,103 +147,104 @@ impl Link {
     /// count. An error where one is missing before it.
     pub(super) fn show(&self, serial: u64, seq: u64) -> Result<bool, String> {
         let mut state = self.state.lock();
-        if state.lane.as_ref().is_none_or(|lane| lane.serial != serial) || seq <= state.shown {
+        if !state.is_on(serial) || seq <= state.shown {
             return Ok(false);
         }
-        if seq != state.shown + 1 {
-            let (conn, shown) = (self.conn, state.shown);
-            return Err(format!(
-                "event {seq} of connection {conn} came after {shown}"
-            ));
-        }
+        let expected = state.shown + 1;
         state.shown = seq;
         state.owed.push_back((seq, false));
-        Ok(true)
+        if seq == expected {
+            return Ok(true);
+        }
+        Err(format!("event {seq} came where {expected} is the next"))
+    }
+
+    /// Event `seq` was the last one.
+    pub(super) fn close(&self) {
+        let mut state = self.state.lock();
+        state.phase = state.phase.max(Phase::Closed);
+        state.results.clear();
+        drop(state);
+        self.room.notify_waiters();
     }
 
     /// The result of a command came, as event `seq`.
     pub(super) fn result(&self, seq: u64, result: CommandResult) {
         let mut state = self.state.lock();
         let waits = state.results.remove(&result.command);
-        let acknowledged = state.done(seq);
-        if acknowledged.is_some() {
-            self.acknowledge(&mut state, acknowledged);
-        }
+        state.finish(seq);
+        self.send(&mut state);
         drop(state);
         if let Some(waits) = waits {
             drop(waits.send(result));
         }
     }
 
-    /// Commands up to this one were carried out.
-    pub(super) fn progress(&self, done: u64) {
-        self.forget(&mut self.state.lock(), done);
-    }
-
-    fn forget(&self, state: &mut State, done: u64) {
-        while let Some(first) = state.issued.front()
-            && first.command.seq <= done
-        {
-            state.issued_bytes -= first.size;
-            state.issued.pop_front();
+    /// Commands up to this one were carried out, says lane `serial`.
+    pub(super) fn progress(&self, serial: u64, done: u64) {
+        let mut state = self.state.lock();
+        if state.is_on(serial) {
+            state.outbox.forget(done);
+            drop(state);
+            self.room.notify_waiters();
         }
-        if state.issued.is_empty() {
-            state.issued = VecDeque::new();
-        }
-        state.inherited = state.inherited.filter(|last| *last > done);
-        self.room.notify_waiters();
     }
 
     /// A callback begins.
     pub(crate) fn begin_step(&self) {
-        let mut state = self.state.lock();
-        state.held_from = Some(state.next);
+        self.state.lock().outbox.hold();
     }
 
     /// It has ended: what it asked for goes out with the acknowledgement of its event.
     pub(crate) fn end_step(&self, seq: Option<u64>, error: Option<String>) {
         let mut state = self.state.lock();
-        state.held_from = None;
-        let acknowledged = match (seq, &error) {
-            // The gateway closes the connection: nothing behind it matters any more.
-            (Some(seq), Some(_)) => Some(seq),
-            (Some(seq), None) => state.done(seq),
-            (None, Some(_)) => Some(state.acknowledged),
-            (None, None) => None,
-        };
-        let error = error.unwrap_or_default();
-        self.send(&mut state, acknowledged, error);
+        if let Some(seq) = seq {
+            state.finish(seq);
+        }
+        let done = state.done;
+        state.outbox.release(done);
+        if let Some(error) = error {
+            state.fail(seq.unwrap_or(done), error);
+        }
+        self.send(&mut state);
     }
 
-    /// An acknowledgement by itself: what a callback has given meanwhile stays with it.
-    fn acknowledge(&self, state: &mut State, acknowledged: Option<u64>) {
-        self.send(state, acknowledged, String::new());
+    /// The last callback has ended: after what it asked for nothing follows.
+    pub(crate) fn end_last_step(&self, seq: u64) {
+        self.end_step(Some(seq), None);
+        let mut state = self.state.lock();
+        state.phase = state.phase.max(Phase::Over);
+        state.outbox.lighten();
+        drop(state);
+        self.room.notify_waiters();
     }
 
-    /// Gives the lane what it has not been given, all in one batch.
-    fn send(&self, state: &mut State, acknowledged: Option<u64>, error: String) {
-        let State {
-            lane: Some(lane),
-            issued,
-            sent,
-            held_from,
-            ..
-        } = state
-        else {
+    /// Something about the connection is wrong: the gateway closes it. `seq`: an event that came and is not shown.
+    pub(crate) fn fail(&self, seq: Option<u64>, error: String) {
+        let mut state = self.state.lock();
+        if let Some(seq) = seq {
+            state.finish(seq);
+        }
+        let done = state.done;
+        state.fail(done, error);
+        self.send(&mut state);
+    }
+
+    /// Gives the lane what it has not been given: each step whole, and then what is done beside them.
+    fn send(&self, state: &mut State) {
+        let Some(lane) = state.lane.clone() else {
             return;
         };
-        let until = held_from.unwrap_or(u64::MAX);
-        let first = issued.partition_point(|each| each.command.seq <= *sent);
-        let fresh = issued
-            .range(first..)
-            .take_while(|each| each.command.seq < until);
-        let ack = acknowledged.map(|seq| Ack {
-            conn: self.conn,
-            seq,
-            error,
-        });
-        if let Some(last) = lane.push(fresh.map(|each| (&each.command, each.size)), ack) {
-            *sent = last;
+        while let Some(piece) = state.outbox.next() {
+            let State { failed, told, .. } = &mut *state;
+            let ack = ack(self.conn, failed, told, piece.done, piece.last);
+            lane.push(state.outbox.say(&piece), piece.size, ack);
+        }
+        let State {
+            failed, told, done, ..
+        } = state;
+        while let Some(ack) = ack(self.conn, failed, told, *done, u64::MAX) {
+            lane.push(std::iter::empty(), 0, Some(ack));
         }
     }
 
@@ -236,11 +253,18 @@ impl Link {
         self.issue(kind, None).await
     }
 
-    /// Gives a command, and waits for its result.
+    /// Gives a command, and waits for its result. After the connection's last event there is none.
     pub(crate) async fn ask(&self, kind: Kind) -> Result<bool, Error> {
+        let is_raw = matches!(kind, Kind::RawPublish(_));
         let (reply, answer) = oneshot::channel();
         self.issue(kind, Some(reply)).await?;
-        let result = answer.await.map_err(|_| Error::Gone)?;
+        let Ok(result) = answer.await else {
+            let phase = self.state.lock().phase;
+            return match phase {
+                Phase::Closed | Phase::Over if is_raw => Ok(false),
+                _ => Err(Error::Gone),
+            };
+        };
         match result.code() {
             ResultCode::Success => Ok(result.session_present),
             code => Err(Refusal {
@@ -254,36 +278,29 @@ impl Link {
     async fn issue(
         &self,
         kind: Kind,
-        reply: Option<oneshot::Sender<CommandResult>>,
+        mut reply: Option<oneshot::Sender<CommandResult>>,
     ) -> Result<(), Error> {
-        let size = COMMAND + length(&kind);
+        let size = outbox::size(&kind);
         loop {
             let mut room = pin!(self.room.notified());
             {
                 let mut state = self.state.lock();
-                if state.is_over {
-                    return Err(Error::Gone);
+                state.outbox.fits(size)?;
+                match state.phase {
+                    Phase::Open => {}
+                    Phase::Closed if matches!(kind, Kind::RawPublish(_)) => {
+                        // No result follows, and no credits.
+                        reply = None;
+                        if !state.outbox.has_room(size) {
+                            return Err(Error::Gone);
+                        }
+                    }
+                    // Nobody misses what is said to a device that is gone: the callback goes on.
+                    Phase::Closed if reply.is_none() => return Ok(()),
+                    Phase::Closed | Phase::Over | Phase::Gone => return Err(Error::Gone),
                 }
-                if state.has_room(size) {
-                    let seq = state.next;
-                    state.next += 1;
-                    state.issued_bytes += size;
-                    state.issued.push_back(Issued {
-                        command: Command {
-                            conn: self.conn,
-                            seq,
-                            result: reply.is_some(),
-                            kind: Some(kind),
-                        },
-                        size,
-                    });
-                    let cuts = reply.is_some() || state.is_large();
-                    if let Some(reply) = reply {
-                        state.results.insert(seq, reply);
-                    }
-                    if cuts || state.held_from.is_none() {
-                        self.cut(&mut state);
-                    }
+                if state.outbox.has_room(size) {
+                    self.add(&mut state, kind, size, reply);
                     return Ok(());
                 }
                 // It would wait for itself.
@@ -294,82 +311,89 @@ impl Link {
         }
     }
 
-    /// What the callback that runs has given goes out before its end.
-    fn cut(&self, state: &mut State) {
-        if state.held_from.is_some() {
-            state.held_from = Some(state.next);
+    fn add(
+        &self,
+        state: &mut State,
+        kind: Kind,
+        size: usize,
+        reply: Option<oneshot::Sender<CommandResult>>,
+    ) {
+        if state.outbox.overflows(size) {
+            self.cut(state);
         }
-        self.send(state, None, String::new());
+        let seq = state.outbox.add(kind, size, reply.is_some());
+        let cuts = reply.is_some() || !state.outbox.is_held();
+        if let Some(reply) = reply {
+            state.results.insert(seq, reply);
+        }
+        if cuts {
+            self.cut(state);
+        }
+    }
+
+    /// What was given goes out before the callback that runs has ended.
+    fn cut(&self, state: &mut State) {
+        state.outbox.cut(state.done);
+        self.send(state);
     }
 }
 
 impl State {
-    fn has_room(&self, size: usize) -> bool {
-        if self.inherited.is_some() {
-            return false;
-        }
-        // Without a lane nothing is known of the credits, and nothing leaves: as many as a small gateway gives.
-        let (count, bytes) = self
-            .lane
-            .as_ref()
-            .map_or((64, 64 * 1024), |lane| lane.credits);
-        self.issued.len() < count && (self.issued.is_empty() || self.issued_bytes + size <= bytes)
+    fn is_on(&self, serial: u64) -> bool {
+        self.lane.as_ref().is_some_and(|lane| lane.serial == serial)
     }
 
-    /// Whether what a callback has given would not go into one batch with what others say.
-    fn is_large(&self) -> bool {
-        let Some((lane, held_from)) = self.lane.as_ref().zip(self.held_from) else {
-            return false;
-        };
-        let first = self
-            .issued
-            .partition_point(|each| each.command.seq < held_from);
-        let held: usize = self.issued.range(first..).map(|each| each.size).sum();
-        held > lane.max_batch / 2
-    }
-
-    /// An event is done. What is to be acknowledged now, if anything.
-    fn done(&mut self, seq: u64) -> Option<u64> {
+    /// An event is done.
+    fn finish(&mut self, seq: u64) {
         if let Ok(index) = self.owed.binary_search_by_key(&seq, |(seq, _)| *seq) {
             self.owed[index].1 = true;
         }
-        let mut acknowledged = None;
         while let Some((seq, true)) = self.owed.front() {
-            acknowledged = Some(*seq);
+            self.done = *seq;
             self.owed.pop_front();
         }
-        if let Some(seq) = acknowledged {
-            self.acknowledged = seq;
+    }
+
+    fn fail(&mut self, seq: u64, mut error: String) {
+        while error.len() > LONGEST_ERROR {
+            error.pop();
         }
-        acknowledged
+        let after = self.outbox.last();
+        self.failed.get_or_insert(Failure {
+            seq,
+            error,
+            after,
+            is_told: false,
+        });
     }
 }
 
-fn length(kind: &Kind) -> usize {
-    match kind {
-        Kind::Send(bytes) | Kind::State(bytes) => bytes.len(),
-        Kind::Publish(publish) | Kind::RawPublish(publish) => {
-            publish.topic.len() + publish.payload.len()
-        }
-        Kind::Subscribe(subscribe) => subscribe.topic.len(),
-        Kind::Unsubscribe(topic) => topic.len(),
-        // As it is on the wire, or a little more.
-        Kind::Authenticate(authenticate) => {
-            let info = authenticate.clientinfo.as_ref();
-            let info = info.map_or(0, |info| {
-                [
-                    &info.proto_name,
-                    &info.proto_ver,
-                    &info.clientid,
-                    &info.username,
-                    &info.mountpoint,
-                ]
-                .map(|text| text.len() + 6)
-                .iter()
-                .sum()
-            });
-            info + authenticate.password.len() + 32
-        }
-        Kind::Close(_) | Kind::StartTimer(_) => 0,
+/// What is to be acknowledged where events up to `done` are done and commands up to `last` were given, if anything.
+fn ack(
+    conn: u64,
+    failed: &mut Option<Failure>,
+    told: &mut u64,
+    done: u64,
+    last: u64,
+) -> Option<Ack> {
+    if let Some(failed) = failed
+        && !failed.is_told
+        && failed.after <= last
+    {
+        failed.is_told = true;
+        *told = (*told).max(failed.seq);
+        return Some(Ack {
+            conn,
+            seq: failed.seq,
+            error: failed.error.clone(),
+        });
     }
+    (*told < done).then(|| {
+        *told = done;
+        Ack {
+            conn,
+            seq: done,
+            error: String::new(),
+        }
+    })
 }
