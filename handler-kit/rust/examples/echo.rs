@@ -1,4 +1,5 @@
-//! Sends back what devices send. With the address of an adapter as argument it serves the unary service too.
+//! Sends back what devices send: `echo [address [adapter]]`. It listens on the address, 127.0.0.1:9001 unless said. With
+//! the address of an adapter it serves the unary service too.
 
 use exproto_handler::{Bytes, Conn, Handler, Outcome, Server};
 
@@ -24,10 +25,12 @@ impl Handler for Echo {
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     tracing_subscriber::fmt().init();
+    let mut arguments = std::env::args().skip(1);
+    let address = arguments.next().unwrap_or("127.0.0.1:9001".to_owned());
     let mut server = Server::new(|_: &Conn| Echo);
-    if let Some(adapter) = std::env::args().nth(1) {
+    if let Some(adapter) = arguments.next() {
         server = server.adapter(adapter);
     }
-    server.serve("127.0.0.1:9001".parse()?).await?;
+    server.serve(address.parse()?).await?;
     Ok(())
 }
