@@ -65,3 +65,8 @@ pub use self::{
     handler::{Handler, Outcome},
     server::{ServeError, Server},
 };
+
+/// The examples in there are compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
