@@ -12,7 +12,7 @@ use proto::{
         connection_adapter_client::ConnectionAdapterClient,
         connection_unary_handler_server::ConnectionUnaryHandler,
     },
-    stream::command::Kind,
+    stream::{Authenticate, command::Kind},
 };
 use tokio::sync::oneshot;
 use tonic::{
@@ -55,16 +55,7 @@ impl Caller {
             Kind::Send(bytes) => adapter.send(SendBytesRequest { conn, bytes }).await,
             Kind::Close(_) => adapter.close(CloseSocketRequest { conn }).await,
             Kind::Authenticate(request) => {
-                let expiry = request.session_expiry.map(|seconds| seconds.to_string());
-                let request = AuthenticateRequest {
-                    conn,
-                    clientinfo: request.clientinfo,
-                    password: request.password,
-                };
-                let expiry = expiry
-                    .as_deref()
-                    .map(|text| ("exproto-session-expiry", text));
-                adapter.authenticate(with(request, expiry)).await
+                adapter.authenticate(authentication(conn, request)).await
             }
             Kind::StartTimer(timer) => {
                 let r#type = TimerType::Keepalive.into();
@@ -116,6 +107,17 @@ impl Caller {
         let answer = answer.map_err(|status| Error::Unreachable(status.to_string()))?;
         outcome(&answer)
     }
+}
+
+fn authentication(conn: String, request: Authenticate) -> Request<AuthenticateRequest> {
+    let expiry = request.session_expiry.map(|seconds| seconds.to_string());
+    let request = AuthenticateRequest {
+        conn,
+        clientinfo: request.clientinfo,
+        password: request.password,
+    };
+    let expiry = expiry.as_deref();
+    with(request, expiry.map(|text| ("exproto-session-expiry", text)))
 }
 
 fn with<T>(message: T, metadata: Option<(&'static str, &str)>) -> Request<T> {
