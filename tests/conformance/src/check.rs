@@ -41,6 +41,32 @@ pub struct Check<C> {
     pub run: for<'a> fn(&'a C) -> Run<'a>,
 }
 
+impl<C> Check<C> {
+    /// A check that is not optional.
+    pub(crate) const fn new(
+        id: &'static str,
+        rule: &'static str,
+        source: &'static str,
+        needs: &'static [&'static str],
+        run: for<'a> fn(&'a C) -> Run<'a>,
+    ) -> Self {
+        Self {
+            id,
+            rule,
+            source,
+            needs,
+            optional: None,
+            run,
+        }
+    }
+
+    /// It is left out unless somebody asks for it.
+    pub(crate) const fn unless_asked(mut self, why: &'static str) -> Self {
+        self.optional = Some(why);
+        self
+    }
+}
+
 /// Which checks run.
 #[derive(Clone, Debug, Default)]
 pub struct Choice {

@@ -18,7 +18,7 @@ use tonic::{
 
 use crate::{
     board::Board,
-    check::{self, Check, Choice, Finding},
+    check::{self, Choice, Finding},
     dialect::Dialect,
     patience::Patience,
     reach,
@@ -134,24 +134,4 @@ fn serve(stage: &Stage, listener: TcpListener) -> tokio::task::JoinHandle<()> {
         let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
         let _ = server.serve_with_incoming(incoming).await;
     })
-}
-
-impl Check<Stage> {
-    /// The checks of a gateway share their defaults.
-    const fn of_gateway(
-        id: &'static str,
-        rule: &'static str,
-        source: &'static str,
-        needs: &'static [&'static str],
-        run: for<'a> fn(&'a Stage) -> check::Run<'a>,
-    ) -> Self {
-        Self {
-            id,
-            rule,
-            source,
-            needs,
-            optional: None,
-            run,
-        }
-    }
 }

@@ -11,7 +11,7 @@ use tokio::net::TcpListener;
 use tonic::transport::{Server, server::TcpIncoming};
 
 use crate::{
-    check::{self, Check, Choice, Finding},
+    check::{self, Choice, Finding},
     patience::Patience,
     reach,
     report::Report,
@@ -112,29 +112,4 @@ fn serve(gateway: Arc<Gateway>, listener: TcpListener) -> tokio::task::JoinHandl
         let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
         let _ = server.serve_with_incoming(incoming).await;
     })
-}
-
-impl Check<Stage> {
-    /// The checks of a handler share their defaults.
-    const fn of_handler(
-        id: &'static str,
-        rule: &'static str,
-        source: &'static str,
-        needs: &'static [&'static str],
-        run: for<'a> fn(&'a Stage) -> check::Run<'a>,
-    ) -> Self {
-        Self {
-            id,
-            rule,
-            source,
-            needs,
-            optional: None,
-            run,
-        }
-    }
-
-    const fn unless_asked(mut self, why: &'static str) -> Self {
-        self.optional = Some(why);
-        self
-    }
 }

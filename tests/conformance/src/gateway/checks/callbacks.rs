@@ -14,49 +14,49 @@ use crate::{
 
 pub(super) fn checks() -> Vec<Check<Stage>> {
     vec![
-        Check::of_gateway(
+        Check::new(
             "created-first",
             "the first callback is OnSocketCreated, once, and no other comes before that is answered",
             "proto: OnSocketCreated; exproto.md 2.2",
             &[],
             |stage| Box::pin(created_first(stage)),
         ),
-        Check::of_gateway(
+        Check::new(
             "conninfo",
             "OnSocketCreated has socktype TCP, the device's address, the gateway's, and no certificate",
             "proto: ConnInfo; exproto.md 2.2",
             &["created-first"],
             |stage| Box::pin(conninfo(stage)),
         ),
-        Check::of_gateway(
+        Check::new(
             "one-in-flight",
             "a connection has at most one callback in flight",
             "proto: ConnectionUnaryHandler; exproto.md 1: one callback in flight",
             &["created-first"],
             |stage| Box::pin(one_in_flight(stage)),
         ),
-        Check::of_gateway(
+        Check::new(
             "apart",
             "a callback that is not answered holds up no other connection",
             "exproto.md 2.2: callbacks wait for each connection by itself",
             &["created-first"],
             |stage| Box::pin(apart(stage)),
         ),
-        Check::of_gateway(
+        Check::new(
             "closed-last",
             "OnSocketClosed is called once when the device closes, and nothing after it",
             "proto: OnSocketClosed; exproto.md 2.9",
             &["created-first"],
             |stage| Box::pin(closed_last(stage)),
         ),
-        Check::of_gateway(
+        Check::new(
             "closed-in-flight",
             "OnSocketClosed also comes when the device closes while a callback is in flight",
             "design.md 4: always delivered; compatibility.md",
             &["closed-last"],
             |stage| Box::pin(closed_in_flight(stage)),
         ),
-        Check::of_gateway(
+        Check::new(
             "offsets",
             "each callback has exproto-offset, the bytes handed over before it, and exproto-attempt 1",
             "handlers.md: what each callback carries",

@@ -21,42 +21,42 @@ const TIMER: Duration = Duration::from_secs(5);
 
 pub(super) fn checks() -> Vec<Check<Stage>> {
     vec![
-        Check::of_gateway(
+        Check::new(
             "authenticate",
             "Authenticate with a clientid is answered SUCCESS (where everybody is let in)",
             "proto: Authenticate; exproto.md 2.5",
             &["created-first"],
             |stage| Box::pin(authenticate(stage)),
         ),
-        Check::of_gateway(
+        Check::new(
             "authenticate-twice",
             "a second Authenticate of a connection is answered PERMISSION_DENY",
             "exproto.md 2.4",
             &["authenticate"],
             |stage| Box::pin(authenticate_twice(stage)),
         ),
-        Check::of_gateway(
+        Check::new(
             "takeover",
             "when another connection takes the clientid, the older is closed, and the newer is served",
             "proto: Authenticate; exproto.md 2.5",
             &["authenticate"],
             |stage| Box::pin(takeover(stage)),
         ),
-        Check::of_gateway(
+        Check::new(
             "close-reasons",
             "OnSocketClosed gives the documented reason: the device closed, Close was called, another took the clientid",
             "exproto.md 2.9; compatibility.md: reasons",
             &["closed-last", "authenticate"],
             |stage| Box::pin(close_reasons(stage)),
         ),
-        Check::of_gateway(
+        Check::new(
             "timer",
             "without bytes StartTimer ends in OnTimerTimeout, a closed socket, and keepalive_timeout",
             "proto: StartTimer, OnTimerTimeout; exproto.md 2.6",
             &["created-first"],
             |stage| Box::pin(timer(stage)),
         ),
-        Check::of_gateway(
+        Check::new(
             "timer-farewell",
             "what is sent from inside OnTimerTimeout reaches the device",
             "proto: OnTimerTimeout; compatibility.md",

@@ -11,70 +11,70 @@ use crate::{
 pub(super) fn checks() -> Vec<Check<Stage>> {
     let source = "proto: ResultCode; exproto.md 2.4; compatibility.md: result codes";
     vec![
-        Check::of_gateway(
+        Check::new(
             "conn-gone",
             "a call for a connection that has ended is answered CONN_PROCESS_NOT_ALIVE",
             source,
             &["closed-last"],
             |stage| Box::pin(conn_gone(stage)),
         ),
-        Check::of_gateway(
+        Check::new(
             "conn-malformed",
             "a call for a conn that is none is answered PARAMS_TYPE_ERROR",
             source,
             &[],
             |stage| Box::pin(conn_malformed(stage)),
         ),
-        Check::of_gateway(
+        Check::new(
             "conn-absent",
             "a call without conn is answered REQUIRED_PARAMS_MISSED",
             source,
             &[],
             |stage| Box::pin(conn_absent(stage)),
         ),
-        Check::of_gateway(
+        Check::new(
             "before-authenticate",
             "Publish, Subscribe, Unsubscribe before Authenticate are answered PERMISSION_DENY",
             source,
             &["created-first"],
             |stage| Box::pin(before_authenticate(stage)),
         ),
-        Check::of_gateway(
+        Check::new(
             "no-clientinfo",
             "Authenticate without clientinfo is answered REQUIRED_PARAMS_MISSED",
             source,
             &["created-first"],
             |stage| Box::pin(no_clientinfo(stage)),
         ),
-        Check::of_gateway(
+        Check::new(
             "no-clientid",
             "Authenticate with an empty clientid is answered REQUIRED_PARAMS_MISSED",
             source,
             &["created-first"],
             |stage| Box::pin(no_clientid(stage)),
         ),
-        Check::of_gateway(
+        Check::new(
             "timer-parameters",
             "StartTimer with another type than KEEPALIVE, or with interval 0, is answered PARAMS_TYPE_ERROR",
             source,
             &["created-first"],
             |stage| Box::pin(timer_parameters(stage)),
         ),
-        Check::of_gateway(
+        Check::new(
             "wrong-qos",
             "Publish and Subscribe with qos 3 are answered PARAMS_TYPE_ERROR",
             source,
             &["authenticate"],
             |stage| Box::pin(wrong_qos(stage)),
         ),
-        Check::of_gateway(
+        Check::new(
             "wildcard-topic",
             "Publish to a topic with wildcards is answered PARAMS_TYPE_ERROR",
             "compatibility.md",
             &["authenticate"],
             |stage| Box::pin(wildcard_topic(stage)),
         ),
-        Check::of_gateway(
+        Check::new(
             "raw-wrong-qos",
             "RawPublish with qos 3 is answered PARAMS_TYPE_ERROR",
             source,

@@ -15,42 +15,42 @@ const LARGEST: usize = 64 * 1024;
 pub(super) fn checks() -> Vec<Check<Stage>> {
     let source = "proto: OnReceivedBytes; exproto.md 2.2";
     vec![
-        Check::of_gateway(
+        Check::new(
             "bytes",
             "what the device writes is handed over, byte for byte",
             source,
             &["created-first"],
             |stage| Box::pin(bytes(stage)),
         ),
-        Check::of_gateway(
+        Check::new(
             "bytes-one-by-one",
             "bytes that are written one by one are all handed over, in order",
             source,
             &["bytes"],
             |stage| Box::pin(bytes_one_by_one(stage)),
         ),
-        Check::of_gateway(
+        Check::new(
             "bytes-large",
             "a megabyte is handed over whole and in order",
             source,
             &["bytes"],
             |stage| Box::pin(bytes_large(stage)),
         ),
-        Check::of_gateway(
+        Check::new(
             "callback-size",
             "no OnReceivedBytes is empty, or has more than 64 KiB",
             "handlers.md: sizes",
             &["bytes"],
             |stage| Box::pin(callback_size(stage)),
         ),
-        Check::of_gateway(
+        Check::new(
             "bytes-behind",
             "bytes that come while a callback is in flight are handed over after it, in order",
             source,
             &["bytes"],
             |stage| Box::pin(bytes_behind(stage)),
         ),
-        Check::of_gateway(
+        Check::new(
             "half-close",
             "what a device says just before it ends its side is handed over, and what is sent for it is written",
             "design.md 3: half-close; compatibility.md",

@@ -19,56 +19,56 @@ const SHARED: usize = 20;
 pub(super) fn checks() -> Vec<Check<Stage>> {
     let source = "proto: Publish, Subscribe, OnReceivedMessages; exproto.md 2.7";
     vec![
-        Check::of_gateway(
+        Check::new(
             "publish",
             "a published message reaches a subscriber of its topic, also the one who published it",
             source,
             &["authenticate"],
             |stage| Box::pin(publish(stage)),
         ),
-        Check::of_gateway(
+        Check::new(
             "message-fields",
             "a message has the topic, payload and qos of its Publish, its clientid in from, a node, an id, a time",
             "proto: Message; exproto.md 2.7",
             &["publish"],
             |stage| Box::pin(message_fields(stage)),
         ),
-        Check::of_gateway(
+        Check::new(
             "message-order",
             "messages of one publisher to one topic come in order, each once",
             source,
             &["publish"],
             |stage| Box::pin(message_order(stage)),
         ),
-        Check::of_gateway(
+        Check::new(
             "message-batches",
             "an OnReceivedMessages has 1 to 100 messages",
             "proto: ReceivedMessagesRequest.messages; handlers.md: sizes",
             &["message-order"],
             |stage| Box::pin(message_batches(stage)),
         ),
-        Check::of_gateway(
+        Check::new(
             "wildcards",
             "+ stands for one level and # for all that follow, and what they do not match does not come",
             "exproto.md 2.7: wildcards as in MQTT",
             &["publish"],
             |stage| Box::pin(wildcards(stage)),
         ),
-        Check::of_gateway(
+        Check::new(
             "unsubscribe",
             "after Unsubscribe nothing comes for that filter, and one that was not subscribed is no error",
             "proto: Unsubscribe; exproto.md 2.7",
             &["publish"],
             |stage| Box::pin(unsubscribe(stage)),
         ),
-        Check::of_gateway(
+        Check::new(
             "shared",
             "of a $share group each message reaches one member",
             "exproto.md 2.7: $share as in MQTT",
             &["publish"],
             |stage| Box::pin(shared(stage)),
         ),
-        Check::of_gateway(
+        Check::new(
             "raw-publish",
             "RawPublish reaches subscribers of its topic, from exproto",
             "proto: RawPublish; exproto.md 2.7",

@@ -19,35 +19,35 @@ const LARGE: usize = 512 * 1024;
 pub(super) fn checks() -> Vec<Check<Stage>> {
     let source = "proto: Send; exproto.md 2.8";
     vec![
-        Check::of_gateway(
+        Check::new(
             "send",
             "what Send accepted reaches the device, also before Authenticate",
             source,
             &["created-first"],
             |stage| Box::pin(send(stage)),
         ),
-        Check::of_gateway(
+        Check::new(
             "send-order",
             "what one Send after the other accepted reaches the device in that order",
             source,
             &["send"],
             |stage| Box::pin(send_order(stage)),
         ),
-        Check::of_gateway(
+        Check::new(
             "send-inside",
             "Send is answered while a callback of the same connection is in flight",
             "proto: ConnectionAdapter, from any place; exproto.md 2.2",
             &["send"],
             |stage| Box::pin(send_inside(stage)),
         ),
-        Check::of_gateway(
+        Check::new(
             "send-inside-closed",
             "Send from inside OnSocketClosed is answered CONN_PROCESS_NOT_ALIVE, and not left waiting",
             "exproto.md 2.4",
             &["send", "closed-last"],
             |stage| Box::pin(send_inside_closed(stage)),
         ),
-        Check::of_gateway(
+        Check::new(
             "close-delivers",
             "Close writes all that Send has accepted, and then closes the socket",
             "proto: Close, after writing what Send has accepted",

@@ -16,21 +16,21 @@ use crate::{
 
 pub(super) fn checks() -> Vec<Check<Stage>> {
     vec![
-        Check::of_gateway(
+        Check::new(
             "handler-error",
             "a callback that is answered by an error closes the connection",
             "proto: ConnectionUnaryHandler; exproto.md 2.3; handlers.md: when things go wrong",
             &["created-first"],
             |stage| Box::pin(handler_error(stage)),
         ),
-        Check::of_gateway(
+        Check::new(
             "handler-deadline",
             "a callback that is not answered closes the connection after the gateway's deadline",
             "design.md 3: deadlines on every callback; handlers.md: handler_timeout",
             &["created-first"],
             |stage| Box::pin(handler_deadline(stage)),
         ),
-        Check::of_gateway(
+        Check::new(
             "storm",
             "many devices at once each have a conn of their own, their own bytes and replies, and one end",
             "exproto.md 2.1, 2.2, 2.9",

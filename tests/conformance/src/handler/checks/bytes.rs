@@ -12,42 +12,42 @@ const LARGEST: usize = 64 * 1024;
 pub(super) fn checks() -> Vec<Check<Stage>> {
     let source = "proto: OnReceivedBytes, boundaries mean nothing on TCP and TLS; exproto.md 2.2";
     vec![
-        Check::of_handler(
+        Check::new(
             "exchanges",
             "what the script's device sends is answered by the script's replies, and nothing else",
             "the script",
             &["created"],
             |stage| Box::pin(exchanges(stage)),
         ),
-        Check::of_handler(
+        Check::new(
             "one-byte-splits",
             "bytes that come one by one give the same replies as in one piece",
             source,
             &["exchanges"],
             |stage| Box::pin(one_byte_splits(stage)),
         ),
-        Check::of_handler(
+        Check::new(
             "coalesced",
             "frames that come together in one OnReceivedBytes are all answered, in order",
             source,
             &["exchanges"],
             |stage| Box::pin(coalesced(stage)),
         ),
-        Check::of_handler(
+        Check::new(
             "straddling",
             "a frame and the beginning of the next in one OnReceivedBytes, and the rest in another, are both answered",
             source,
             &["exchanges"],
             |stage| Box::pin(straddling(stage)),
         ),
-        Check::of_handler(
+        Check::new(
             "full-size",
             "one OnReceivedBytes of up to 64 KiB is answered whole",
             "handlers.md: sizes",
             &["exchanges", "coalesced"],
             |stage| Box::pin(full_size(stage)),
         ),
-        Check::of_handler(
+        Check::new(
             "repeated-offset",
             "bytes that come again, with the same exproto-offset and exproto-attempt 2, are taken once",
             "handlers.md: bytes that come twice",

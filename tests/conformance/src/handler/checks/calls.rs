@@ -7,21 +7,21 @@ use crate::check::{Check, Verdict, ensure};
 
 pub(super) fn checks() -> Vec<Check<Stage>> {
     vec![
-        Check::of_handler(
+        Check::new(
             "valid-calls",
             "each call of the adapter has a conn of this gateway, and fields that may be",
             "proto: the requests of ConnectionAdapter; exproto.md 2.4: PARAMS_TYPE_ERROR, REQUIRED_PARAMS_MISSED",
             &["exchanges"],
             |stage| Box::pin(ready(valid_calls(stage))),
         ),
-        Check::of_handler(
+        Check::new(
             "authenticated-first",
             "Publish, Subscribe and Unsubscribe come after an Authenticate that was answered SUCCESS",
             "proto: Publish, Subscribe, Unsubscribe need Authenticate",
             &["exchanges"],
             |stage| Box::pin(ready(authenticated_first(stage))),
         ),
-        Check::of_handler(
+        Check::new(
             "deadline",
             "each callback of the run was answered within the deadline",
             "handlers.md: handler.deadline closes a connection that waits longer; exproto.md 2.3",

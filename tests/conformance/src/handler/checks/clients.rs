@@ -9,42 +9,42 @@ const MOST: usize = 100;
 pub(super) fn checks() -> Vec<Check<Stage>> {
     let messages = "proto: ReceivedMessagesRequest.messages, one or more; exproto.md 2.7";
     vec![
-        Check::of_handler(
+        Check::new(
             "authenticate",
             "after the script's login the connection is the client that the script says",
             "proto: Authenticate; exproto.md 2.5",
             &["exchanges"],
             |stage| Box::pin(authenticate(stage)),
         ),
-        Check::of_handler(
+        Check::new(
             "takeover",
             "when another connection takes the clientid, the newer is served and the older is called for no more",
             "proto: Authenticate, the older connection is closed as discarded; exproto.md 2.5",
             &["authenticate"],
             |stage| Box::pin(takeover(stage)),
         ),
-        Check::of_handler(
+        Check::new(
             "timer",
             "OnTimerTimeout is answered OK",
             "proto: OnTimerTimeout; exproto.md 2.6",
             &["exchanges"],
             |stage| Box::pin(timer(stage)),
         ),
-        Check::of_handler(
+        Check::new(
             "messages-one",
             "OnReceivedMessages with one message is answered OK, and the device is told of it as the script says",
             messages,
             &["exchanges"],
             |stage| Box::pin(messages_one(stage)),
         ),
-        Check::of_handler(
+        Check::new(
             "messages-many",
             "of 100 messages in one OnReceivedMessages each is taken, in order",
             messages,
             &["messages-one"],
             |stage| Box::pin(messages_many(stage)),
         ),
-        Check::of_handler(
+        Check::new(
             "messages-none",
             "an OnReceivedMessages without messages is answered OK",
             messages,

@@ -8,21 +8,21 @@ use crate::check::{Check, Miss, Verdict, fail, skip};
 
 pub(super) fn checks() -> Vec<Check<Stage>> {
     vec![
-        Check::of_handler(
+        Check::new(
             "storm",
             "many devices at once each get their own replies, and nobody else's",
             "exproto.md 1: conn names the connection in every callback and call",
             &["exchanges"],
             |stage| Box::pin(storm(stage)),
         ),
-        Check::of_handler(
+        Check::new(
             "slow-device",
             "a device that takes no bytes, so that Send is not answered, holds up no other device",
             "proto: Send waits for room while the device reads too slowly",
             &["exchanges"],
             |stage| Box::pin(slow_device(stage)),
         ),
-        Check::of_handler(
+        Check::new(
             "refused-send",
             "after a Send that is answered by another code than SUCCESS, other devices are served",
             "proto: CodeResponse; exproto.md 2.4",

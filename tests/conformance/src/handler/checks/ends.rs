@@ -25,14 +25,14 @@ const REASONS: [&str; 12] = [
 /// What all others need.
 pub(super) fn first() -> Vec<Check<Stage>> {
     vec![
-        Check::of_handler(
+        Check::new(
             "created",
             "OnSocketCreated is answered OK",
             "proto: ConnectionUnaryHandler; exproto.md 2.3: any other status closes the device",
             &[],
             |stage| Box::pin(created(stage)),
         ),
-        Check::of_handler(
+        Check::new(
             "closed",
             "OnSocketClosed is answered OK, whatever its reason",
             "proto: SocketClosedRequest.reason; exproto.md 2.9",
@@ -45,28 +45,28 @@ pub(super) fn first() -> Vec<Check<Stage>> {
 /// Those that need the exchanges.
 pub(super) fn checks() -> Vec<Check<Stage>> {
     vec![
-        Check::of_handler(
+        Check::new(
             "half-close",
             "after OnSocketClosed the handler makes no call for that connection",
             "proto: OnSocketClosed is the last callback; exproto.md 2.4: later calls are CONN_PROCESS_NOT_ALIVE",
             &["exchanges"],
             |stage| Box::pin(half_close(stage)),
         ),
-        Check::of_handler(
+        Check::new(
             "farewell",
             "what makes the handler close a connection is answered, and then Close is called",
             "proto: ConnectionAdapter.Close; exproto.md 2.8",
             &["exchanges"],
             |stage| Box::pin(farewell(stage)),
         ),
-        Check::of_handler(
+        Check::new(
             "unknown-conn",
             "a connection that the handler was never told of upsets nothing: its OnSocketClosed is answered OK",
             "handlers.md: OnSocketClosed goes to another handler where the one that knew it is lost",
             &["exchanges", "closed"],
             |stage| Box::pin(unknown_conn(stage)),
         ),
-        Check::of_handler(
+        Check::new(
             "created-again",
             "a connection that is introduced again (exproto-attempt 2) is served",
             "handlers.md: on_handler_loss: rebind",
