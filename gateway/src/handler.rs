@@ -64,6 +64,7 @@ mod secure;
 mod settings;
 
 use bytes::{BufMut as _, Bytes, BytesMut};
+use http::{HeaderMap, HeaderValue, header};
 use prost::Message;
 
 use self::endpoints::Inner;
@@ -112,6 +113,22 @@ impl Method {
             Self::OnReceivedMessages => "OnReceivedMessages",
         }
     }
+}
+
+/// The headers that every gRPC call has.
+#[must_use]
+pub fn headers() -> HeaderMap {
+    let agent = concat!("exproto-gateway/", env!("CARGO_PKG_VERSION"));
+    // Room for what the call adds.
+    let mut headers = HeaderMap::with_capacity(16);
+    for (name, value) in [
+        (header::TE, "trailers"),
+        (header::CONTENT_TYPE, "application/grpc"),
+        (header::USER_AGENT, agent),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    headers
 }
 
 /// A message with gRPC's five bytes in front, ready to be sent, also more than once.

@@ -3,7 +3,9 @@
 use std::{net::SocketAddr, time::Duration};
 
 use config::Config;
-use http::{HeaderMap, HeaderName, HeaderValue, header};
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+use crate::handler;
 
 /// By how much the deadline that handlers are told is longer than the true one.
 const TOLD_LONGER: Duration = Duration::from_secs(1);
@@ -27,11 +29,7 @@ pub(super) fn headers(
         millis if millis < 100_000_000 => format!("{millis}m"),
         _ => format!("{}S", told.as_secs()),
     };
-    let agent = concat!("exproto-gateway/", env!("CARGO_PKG_VERSION"));
-    let pairs: [(HeaderName, &str); 6] = [
-        (header::TE, "trailers"),
-        (header::CONTENT_TYPE, "application/grpc"),
-        (header::USER_AGENT, agent),
+    let pairs: [(HeaderName, &str); 3] = [
         (HeaderName::from_static("grpc-timeout"), &deadline),
         (
             HeaderName::from_static("exproto-listener"),
@@ -42,8 +40,7 @@ pub(super) fn headers(
             listener.transport.as_str(),
         ),
     ];
-    // Room for what each callback adds.
-    let mut headers = HeaderMap::with_capacity(16);
+    let mut headers = handler::headers();
     for (name, value) in pairs {
         if let Ok(value) = HeaderValue::from_str(value) {
             headers.insert(name, value);

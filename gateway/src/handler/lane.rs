@@ -178,7 +178,7 @@ where
         ended: Box::pin(async {
             match driver.await {
                 Ok(stream::Ended::Broken(why)) => Err(why),
-                Ok(stream::Ended::InOrder(_)) | Err(_) => Ok(()),
+                Ok(stream::Ended::InOrder) | Err(_) => Ok(()),
             }
         }),
         stream: Some(lane),

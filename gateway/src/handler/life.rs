@@ -9,7 +9,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Uri, header};
+use http::{HeaderMap, Uri};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
@@ -18,6 +18,7 @@ use super::{
     concurrency::Seen,
     endpoint::Endpoint,
     gate::Gate,
+    headers,
     lane::{self, Failure},
     stream,
 };
@@ -149,18 +150,7 @@ impl Life {
         limit: Duration,
     ) -> Result<Bytes, Failure> {
         let uri = self.endpoint.uri_of(path);
-        let mut headers = HeaderMap::with_capacity(4);
-        for (name, value) in [
-            (header::TE, "trailers"),
-            (header::CONTENT_TYPE, "application/grpc"),
-            (
-                header::USER_AGENT,
-                concat!("exproto-gateway/", env!("CARGO_PKG_VERSION")),
-            ),
-        ] {
-            headers.insert(name, HeaderValue::from_static(value));
-        }
-        self.attempt(0, uri, headers, frame, limit).await
+        self.attempt(0, uri, headers(), frame, limit).await
     }
 
     async fn attempt(

@@ -8,18 +8,20 @@
 mod attachment;
 /// What is counted.
 mod counts;
+/// What keeps a stream going.
+mod driver;
 /// Batches as they come from the handler.
 mod frames;
 /// What both sides say first.
 mod hello;
-/// One stream.
+/// One stream, and what is attached to it.
 mod lane;
 /// Batches that wait for the handler.
 mod outgoing;
 
 use std::time::Duration;
 
-pub(super) use self::lane::{Ended, open};
+pub(super) use self::driver::{Ended, open};
 pub use self::{
     attachment::{Attachment, News, Outcome, Shown, Target},
     counts::Counts,

@@ -1,6 +1,9 @@
 //! One connection's share in a lane. It outlives the lane: which events were shown and acknowledged, and which commands
 //! were accepted and carried out, goes on with the next one.
 
+/// Its commands.
+mod commands;
+
 use std::{
     collections::VecDeque,
     mem,
@@ -18,14 +21,10 @@ use proto::{
     stream::{Ack, Command, Event, GatewayBatch, Progress, Result as CommandResult, command::Kind},
 };
 
+pub use self::commands::Outcome;
+use self::commands::{Commands, MOST_STATE, kept, size};
 use super::{Credits, Lane, outgoing::Outgoing};
 
-/// What a command counts beside its contents.
-const COMMAND: usize = 64;
-/// The most bytes that a handler may leave with a connection.
-const MOST_STATE: usize = 4 * 1024;
-/// Results that may wait for acknowledgement. They use up no credits, as a callback may wait for any number of them.
-const MOST_RESULTS: usize = 65_536;
 /// Progress is told when this part of the credits is used up.
 const TELL_AT: usize = 8;
 
@@ -39,29 +38,6 @@ pub trait Target: Send + Sync {
 
     /// Carries a command out. (`state` never comes here.)
     fn carry_out(&self, command: Kind) -> BoxFuture<'static, Outcome>;
-}
-
-/// What became of a command.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Outcome {
-    /// As the adapter would answer.
-    pub code: ResultCode,
-    /// What is wrong, for a person to read.
-    pub message: String,
-    /// Of Authenticate: the client's session was there before.
-    pub session_present: bool,
-}
-
-impl Outcome {
-    /// It was carried out, and there is nothing more to say.
-    #[must_use]
-    pub fn success() -> Self {
-        Self {
-            code: ResultCode::Success,
-            message: String::new(),
-            session_present: false,
-        }
-    }
 }
 
 /// What a connection finds when it looks.
@@ -116,22 +92,6 @@ struct Link {
     serial: u64,
     instance: Arc<str>,
     outgoing: Arc<Outgoing>,
-}
-
-#[derive(Default)]
-struct Commands {
-    accepted: u64,
-    done: u64,
-    /// What of `done` the handler knows.
-    told: u64,
-    untold_bytes: usize,
-    waiting: VecDeque<Command>,
-    /// Of those that wait, and the one that is being carried out.
-    count: usize,
-    bytes: usize,
-    is_running: bool,
-    /// Results that were asked for and not acknowledged.
-    results: usize,
 }
 
 /// What became of a command or an acknowledgement at its attachment.
@@ -448,67 +408,4 @@ impl State {
     fn fault(&mut self, text: String) {
         self.news.fault.get_or_insert(text);
     }
-}
-
-impl Commands {
-    fn admit(&self, command: &Command, size: usize, credits: Credits) -> Result<(), String> {
-        let expected = self.accepted + 1;
-        if command.seq != expected {
-            let found = command.seq;
-            return Err(format!("command {found} came, and {expected} is the next"));
-        }
-        if command.kind.is_none() {
-            return Err(format!(
-                "command {expected} says nothing that is known here"
-            ));
-        }
-        if command.result && self.results >= MOST_RESULTS {
-            return Err(format!(
-                "more than {MOST_RESULTS} results wait for acknowledgement"
-            ));
-        }
-        if self.count >= credits.count {
-            return Err(format!(
-                "more than {} commands wait to be carried out",
-                credits.count
-            ));
-        }
-        if self.count > 0 && self.bytes + size > credits.bytes {
-            return Err(format!(
-                "more than {} bytes of commands wait to be carried out",
-                credits.bytes
-            ));
-        }
-        Ok(())
-    }
-}
-
-/// What became of a `state`.
-fn kept(bytes: &Bytes) -> Outcome {
-    if bytes.len() <= MOST_STATE {
-        return Outcome::success();
-    }
-    Outcome {
-        code: ResultCode::ParamsTypeError,
-        message: format!(
-            "state: {} bytes; at most {MOST_STATE} are kept",
-            bytes.len()
-        ),
-        session_present: false,
-    }
-}
-
-/// What a command takes of the credits.
-fn size(command: &Command) -> usize {
-    let contents = match &command.kind {
-        Some(Kind::Send(bytes) | Kind::State(bytes)) => bytes.len(),
-        Some(Kind::Publish(publish) | Kind::RawPublish(publish)) => {
-            publish.topic.len() + publish.payload.len()
-        }
-        Some(Kind::Subscribe(subscribe)) => subscribe.topic.len(),
-        Some(Kind::Unsubscribe(topic)) => topic.len(),
-        Some(Kind::Authenticate(authenticate)) => prost::Message::encoded_len(authenticate),
-        Some(Kind::Close(_) | Kind::StartTimer(_)) | None => 0,
-    };
-    COMMAND + contents
 }
