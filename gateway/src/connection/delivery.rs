@@ -26,9 +26,8 @@ use bytes::Bytes;
 use proto::exproto;
 use tokio::time::{Instant, sleep, timeout_at};
 
-use self::patience::Patience;
 pub use self::policy::Policy;
-pub(super) use self::{request::message, standing::Standing, wish::of as wish};
+pub(super) use self::{patience::Patience, request::message, standing::Standing, wish::of as wish};
 use super::{CloseReason, Handle, handle::Shared};
 use crate::{
     broker::queue::Batch,

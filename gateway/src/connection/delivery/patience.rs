@@ -7,15 +7,15 @@ use tokio::time::Instant;
 use super::Policy;
 use crate::backoff::jittered;
 
-/// How long a delivery goes on trying, counted from its first trouble.
+/// How long a delivery, or the search for a lane, goes on trying, counted from its first trouble.
 #[derive(Default)]
-pub(super) struct Patience {
+pub(in crate::connection) struct Patience {
     until: Option<Instant>,
     pause: Option<Duration>,
 }
 
 impl Patience {
-    pub(super) fn until(&mut self, policy: &Policy) -> Instant {
+    pub(in crate::connection) fn until(&mut self, policy: &Policy) -> Instant {
         *self
             .until
             .get_or_insert_with(|| Instant::now() + policy.park_timeout)
@@ -30,7 +30,7 @@ impl Patience {
     }
 
     /// The next pause, and when to give up.
-    pub(super) fn next(&mut self, policy: &Policy) -> (Duration, Instant) {
+    pub(in crate::connection) fn next(&mut self, policy: &Policy) -> (Duration, Instant) {
         let until = self.until(policy);
         // At once the first time: another lane may stand.
         let Some(pause) = self.pause else {

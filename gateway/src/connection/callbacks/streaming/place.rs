@@ -10,8 +10,11 @@ use proto::stream::{Attach, Client, Detail};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::{
-    backoff::jittered,
-    connection::{CloseReason, delivery::wish, handle::Shared},
+    connection::{
+        CloseReason,
+        delivery::{Patience, wish},
+        handle::Shared,
+    },
     handler::{
         Bound,
         stream::{Attachment, Lane},
@@ -155,9 +158,9 @@ async fn find(shared: Arc<Shared>) -> Result<Found, CloseReason> {
     let settings = &shared.settings;
     let _parked = settings.metrics.parked();
     let policy = &settings.policy;
-    let until = Instant::now() + policy.park_timeout;
-    let mut pause = policy.backoff_min;
+    let mut patience = Patience::default();
     loop {
+        let until = patience.until(policy);
         let bound = timeout_at(until, settings.handlers.wait(wish(&shared))).await;
         let Ok(Some(bound)) = bound else {
             return Err(CloseReason::HandlerUnavailable);
@@ -166,11 +169,11 @@ async fn find(shared: Arc<Shared>) -> Result<Found, CloseReason> {
             return Ok(found);
         }
         // It is about to end, or has just ended.
+        let (pause, until) = patience.next(policy);
         if Instant::now() + pause > until || settings.handlers.gave_up() {
             return Err(CloseReason::HandlerUnavailable);
         }
-        sleep(jittered(pause)).await;
-        pause = (pause * 2).min(policy.backoff_max);
+        sleep(pause).await;
     }
 }
 
