@@ -110,6 +110,8 @@ async fn what_is_wrong_about_a_connection_closes_it_and_no_other() {
         let mut two = two(|_| ()).await;
         two.victim.send("x").await;
         assert_eq!(two.run.bytes(1).await, b"x");
+        // Said twice, it is one fault.
+        two.run.batch(wrong(two.conn)).await;
         two.run.batch(wrong(two.conn)).await;
         two.victim.closed().await;
         two.other_goes_on().await;
@@ -117,7 +119,8 @@ async fn what_is_wrong_about_a_connection_closes_it_and_no_other() {
         two.run.ack(two.conn, 2).await;
         let series = "exproto_connections_closed_total{reason=\"handler_error\"}";
         two.gateway.is(series, 1).await;
-        eprintln!("{name}: closed");
+        let faults = "exproto_stream_misfits_total{kind=\"fault\"}";
+        assert_eq!(two.gateway.metric(faults).await, 1, "{name}");
     }
 }
 

@@ -101,7 +101,7 @@ pub(super) enum Taken {
     Yes,
     /// It was taken before.
     Repeated,
-    /// The connection is not attached to that lane.
+    /// The connection is not attached to that lane, or is about to end.
     Stray,
     /// It breaks the rules.
     Fault,
@@ -225,29 +225,27 @@ impl Attachment {
         if !state.is_linked_to(serial) {
             return Taken::Stray;
         }
-        if ack.seq > state.shown {
+        let taken = if ack.seq > state.shown {
             let (seq, shown) = (ack.seq, state.shown);
             state.fault(format!(
                 "event {seq} was acknowledged, and {shown} is the last that was sent"
-            ));
+            ))
         } else if !ack.error.is_empty() {
             if ack.seq > state.news.acknowledged {
                 state.news.acknowledged = ack.seq;
                 state.news.failed = Some(ack.seq);
             }
-            state.fault(ack.error);
+            state.fault(ack.error)
         } else if ack.seq <= state.news.acknowledged {
             return Taken::Repeated;
         } else {
             state.news.acknowledged = ack.seq;
             state.acted();
-            drop(state);
-            self.tell_target();
-            return Taken::Yes;
-        }
+            Taken::Yes
+        };
         drop(state);
         self.tell_target();
-        Taken::Fault
+        taken
     }
 
     /// A command came. It is carried out once those before it are.
@@ -257,17 +255,17 @@ impl Attachment {
             return Taken::Stray;
         }
         if state.news.fault.is_some() {
-            return Taken::Fault;
+            return Taken::Stray;
         }
         if command.seq <= state.commands.accepted {
             return Taken::Repeated;
         }
         let size = size(&command);
         if let Err(fault) = state.commands.admit(&command, size, self.credits) {
-            state.fault(fault);
+            let taken = state.fault(fault);
             drop(state);
             self.tell_target();
-            return Taken::Fault;
+            return taken;
         }
         state.commands.accepted = command.seq;
         state.acted();
@@ -404,8 +402,12 @@ impl State {
         }
     }
 
-    /// The first one counts.
-    fn fault(&mut self, text: String) {
-        self.news.fault.get_or_insert(text);
+    /// The first one counts; what comes after it is for a connection that ends.
+    fn fault(&mut self, text: String) -> Taken {
+        if self.news.fault.is_some() {
+            return Taken::Stray;
+        }
+        self.news.fault = Some(text);
+        Taken::Fault
     }
 }
