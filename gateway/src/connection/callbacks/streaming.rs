@@ -186,6 +186,10 @@ impl Streaming {
 
     /// Tells the handler what it has room and credits for.
     fn tell(&mut self, pending: &mut Pending) {
+        // Most looks find nothing to tell.
+        if self.sent == self.events.len() && pending.is_empty() {
+            return;
+        }
         let Some(lane) = self.place.lane().cloned() else {
             return;
         };
