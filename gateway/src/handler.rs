@@ -6,8 +6,14 @@
 /// Where endpoints are found.
 mod discovery;
 
-/// All endpoints that were found, as they come and go.
+/// All of them.
+mod handlers;
+
+/// A set of endpoints that were found, as they come and go.
 mod endpoints;
+
+/// The set for a new version that is tried.
+mod canary;
 
 /// Which of them a connection goes to.
 mod affinity;
@@ -67,11 +73,11 @@ use bytes::{BufMut as _, Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, header};
 use prost::Message;
 
-use self::endpoints::Inner;
 pub use self::{
-    affinity::{Wish, key_of},
+    affinity::{Seeker, Wish, key_of},
     bound::Bound,
-    endpoints::{Error, Handlers},
+    canary::Standing as CanaryStanding,
+    handlers::{Error, Handlers, Prepared},
     lane::Failure,
     life::Life,
     settings::{Resolution, Stats},

@@ -12,6 +12,8 @@ use tokio::net::TcpSocket;
 mod affinity;
 /// Bounds of an endpoint.
 mod bounds;
+/// A second set of them that is tried.
+mod canary;
 /// A name that stands for all of them.
 mod dns;
 /// Endpoints that fail.

@@ -16,6 +16,7 @@ use crate::{
 
 pub use address::{HandlerAddress, HostName, HostPort, Nameserver};
 pub use burden::{Concurrency, RetryBudget};
+pub use canary::{Canary, Rollback};
 pub use choice::{Affinity, Ejection, HealthChecks};
 pub use found::{HandlerDns, HandlerTls};
 pub use list::HandlerList;
@@ -24,6 +25,8 @@ pub use list::HandlerList;
 mod address;
 /// How much a replica is called.
 mod burden;
+/// A new version that is tried.
+mod canary;
 /// Which replica a connection goes to.
 mod choice;
 /// Where replicas are found, and how they are spoken to.
@@ -148,6 +151,9 @@ pub struct Handler {
 
     /// What holds for `service: ConnectionStream` alone.
     pub stream: Stream,
+
+    /// A second set of replicas, which gets a share of the connections.
+    pub canary: Canary,
 }
 
 impl Default for Handler {
@@ -178,6 +184,7 @@ impl Default for Handler {
             backoff_min: Duration::from_millis(100),
             backoff_max: Duration::from_secs(5),
             stream: Stream::default(),
+            canary: Canary::default(),
         }
     }
 }
@@ -252,15 +259,22 @@ pub enum HandlerSource<'a> {
     File(&'a PathBuf),
 }
 
+impl<'a> HandlerSource<'a> {
+    /// What is written of these three, of which one is.
+    fn of(addresses: &'a [HandlerAddress], dns: &'a HandlerDns, file: Option<&'a PathBuf>) -> Self {
+        match (&dns.name, file) {
+            (Some(name), _) => Self::Dns(name, dns),
+            (None, Some(file)) => Self::File(file),
+            (None, None) => Self::Addresses(addresses),
+        }
+    }
+}
+
 impl Handler {
     /// Where its replicas are found.
     #[must_use]
     pub fn source(&self) -> HandlerSource<'_> {
-        match (&self.dns.name, &self.file) {
-            (Some(name), _) => HandlerSource::Dns(name, &self.dns),
-            (None, Some(file)) => HandlerSource::File(file),
-            (None, None) => HandlerSource::Addresses(&self.addresses),
-        }
+        HandlerSource::of(&self.addresses, &self.dns, self.file.as_ref())
     }
 
     /// Leaves out the addresses that are there by default alone, where replicas are found elsewhere.
@@ -274,7 +288,8 @@ impl Handler {
     /// The files that are read again when they change.
     #[must_use]
     pub fn files(&self) -> Vec<PathBuf> {
-        self.file.iter().cloned().chain(self.tls.files()).collect()
+        let lists = self.file.iter().chain(&self.canary.file).cloned();
+        lists.chain(self.tls.files()).collect()
     }
 }
 

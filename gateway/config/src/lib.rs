@@ -117,6 +117,9 @@ mod period;
 /// Amounts over time.
 mod rate;
 
+/// Parts of a hundred.
+mod percent;
+
 /// What all that stands as text has in common.
 mod text;
 
@@ -147,9 +150,9 @@ pub use framing::{
     Delimiter, Endianness, Escape, Flag, FrameError, Framing, FramingKind, HexBytes, Length,
 };
 pub use handler::{
-    Affinity, Concurrency, Ejection, Handler, HandlerAddress, HandlerDns, HandlerList,
+    Affinity, Canary, Concurrency, Ejection, Handler, HandlerAddress, HandlerDns, HandlerList,
     HandlerService, HandlerSource, HandlerTls, HealthChecks, HostName, HostPort, Nameserver,
-    OnHandlerLoss, RetryBudget, Stream,
+    OnHandlerLoss, RetryBudget, Rollback, Stream,
 };
 pub use limits::{AccessRule, Limits, Traffic};
 pub use listener::{IdleTimeout, Listener, Transport};
@@ -159,6 +162,7 @@ pub use mountpoint::Mountpoint;
 pub use name::{ClusterName, ListenerName, PodName};
 pub use operation::{Drain, Http, Log, LogFormat, LogLevel};
 pub use pattern::{ClaimTemplate, KeyTemplate};
+pub use percent::Percent;
 pub use period::parse_period;
 pub use proxy::{Network, Others, ProxyProtocol};
 pub use rate::Rate;

@@ -40,15 +40,15 @@ pub(super) fn policy(config: &config::Handler) -> Policy {
     }
 }
 
-/// What a reload makes of the settings: other addresses are taken, where they stood in the configuration before.
+/// What a reload makes of the settings: where handlers are found may change, and who goes to the canary.
 pub(super) fn stays(current: &config::Handler, new: &config::Handler) -> config::Handler {
-    let in_config =
-        |handler: &config::Handler| matches!(handler.source(), config::HandlerSource::Addresses(_));
-    let mut stays = current.clone();
-    if in_config(current) && in_config(new) {
-        stays.addresses.clone_from(&new.addresses);
+    config::Handler {
+        addresses: new.addresses.clone(),
+        dns: new.dns.clone(),
+        file: new.file.clone(),
+        canary: new.canary.clone(),
+        ..current.clone()
     }
-    stays
 }
 
 /// Reads again what has one of these files.

@@ -77,7 +77,7 @@ impl Reloader {
             management: current.management.clone(),
             ..config
         };
-        let reloaded = self.apply(&config);
+        let reloaded = self.apply(&current, &config);
         let metrics = &self.0.listeners.shared().metrics;
         metrics.reloaded("configuration", reloaded.is_ok());
         reloaded?;
@@ -87,16 +87,16 @@ impl Reloader {
     }
 
     /// What can fail comes first, and changes nothing.
-    fn apply(&self, config: &Config) -> Result<(), Error> {
+    fn apply(&self, current: &Config, config: &Config) -> Result<(), Error> {
         let authentication = self.0.authentication.prepare(config)?;
         let authorization = self.0.authorizer.prepare(&config.authorization)?;
         let handlers = self.0.listeners.shared().handlers.clone();
-        handlers.prepare(&config.handler)?;
+        let found = handlers.prepare(&current.handler, &config.handler)?;
         self.0.listeners.apply(config, || {
             self.0.authentication.apply(authentication);
             self.0.authorizer.apply(authorization);
             self.0.clients.configure(config);
-            handlers.configure(&config.handler);
+            handlers.configure(found);
         })
     }
 

@@ -4,10 +4,12 @@
 //! which it draws the highest, and nothing else moves; one that goes leaves its own keys alone to the others. Numbers
 //! depend on addresses and keys only: all pods agree, whatever their version.
 
-use std::{cmp::Ordering, time::Duration};
+use std::{cmp::Ordering, net::IpAddr, time::Duration};
 
 /// The share of an endpoint that has just come.
 const LEAST_WEIGHT: f64 = 0.1;
+/// The seed of shares, which is no endpoint's.
+const SHARES: u64 = 0x6361_6e61_7279_0001;
 
 /// What a connection wants of its endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,6 +18,17 @@ pub enum Wish {
     Key(u64),
     /// The one with the fewest connections; of several, the one that this key belongs to.
     Fewest(u64),
+}
+
+/// A connection that looks for its endpoint.
+#[derive(Clone, Copy, Debug)]
+pub struct Seeker<'a> {
+    /// What it wants.
+    pub wish: Wish,
+    /// The name of its listener.
+    pub listener: &'a str,
+    /// Where its device is.
+    pub ip: IpAddr,
 }
 
 /// How well an endpoint suits a wish; the highest wins.
@@ -30,6 +43,12 @@ impl Score {
 }
 
 impl Wish {
+    /// Whether it is among that share of all keys; of a larger share it still is.
+    pub(super) fn is_among(self, share: f64) -> bool {
+        let (Self::Key(key) | Self::Fewest(key)) = self;
+        uniform(mixed(key) ^ SHARES) < share
+    }
+
     /// How well the endpoint of this seed suits, which has so many connections. Weights are above zero.
     pub(super) fn score(self, seed: u64, weight: f64, connections: usize) -> Score {
         match self {
@@ -45,9 +64,13 @@ impl Wish {
 
 /// The number that an endpoint draws for a key, such that each wins in proportion to its weight.
 fn drawn(seed: u64, key: u64, weight: f64) -> f64 {
-    #[expect(clippy::cast_precision_loss, reason = "53 bits are what an f64 holds")]
-    let uniform = ((mixed(mixed(key) ^ seed) >> 11) as f64 + 0.5) / (1_u64 << 53) as f64;
-    weight / -uniform.ln()
+    weight / -uniform(mixed(key) ^ seed).ln()
+}
+
+/// A number between 0 and 1 that these bits come to.
+#[expect(clippy::cast_precision_loss, reason = "53 bits are what an f64 holds")]
+fn uniform(bits: u64) -> f64 {
+    ((mixed(bits) >> 11) as f64 + 0.5) / (1_u64 << 53) as f64
 }
 
 /// The weight of an endpoint that came so long ago.
@@ -144,6 +167,22 @@ mod tests {
             counts.values().all(|count| (480..=720).contains(count)),
             "{counts:?}"
         );
+    }
+
+    #[test]
+    fn a_share_is_what_it_says_and_a_larger_one_holds_it() {
+        let among = |share| {
+            let key = |device: u64| key_of(&device.to_be_bytes());
+            let devices = (0..KEYS).filter(move |device| Wish::Key(key(*device)).is_among(share));
+            devices.collect::<Vec<_>>()
+        };
+        assert!(among(0.0).is_empty());
+        assert_eq!(among(1.0).len() as u64, KEYS);
+        let (few, more) = (among(0.05), among(0.2));
+        // 1,500 and 6,000; the deviations are about 38 and 69.
+        assert!((1_300..1_700).contains(&few.len()), "{}", few.len());
+        assert!((5_650..6_350).contains(&more.len()), "{}", more.len());
+        assert!(few.iter().all(|device| more.contains(device)));
     }
 
     #[test]

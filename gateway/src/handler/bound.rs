@@ -40,6 +40,11 @@ impl Bound {
         self.life.is_lost() || streams.is_some_and(|streams| streams.are_broken())
     }
 
+    /// A callback was made on an ordered stream.
+    pub fn made(&self, has_failed: bool) {
+        self.life.endpoint().judge(has_failed);
+    }
+
     /// One attempt at one callback. `headers` go along; `key` picks the lane. A unary call succeeds when it is answered;
     /// the message of a client stream when it is written.
     ///

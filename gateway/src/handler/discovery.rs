@@ -1,8 +1,14 @@
 //! Where endpoints are found: in the configuration, by a name, or in a file.
 
-use std::sync::Arc;
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use config::{HandlerAddress, HandlerList, HandlerSource, HostName};
+
+use self::dns::Follower;
+use super::Error;
 
 /// A name that stands for all addresses.
 pub(super) mod dns;
@@ -56,12 +62,92 @@ impl From<HandlerAddress> for Target {
     }
 }
 
-/// The endpoints that are known without asking anybody; those behind a name come later. Blocks while a file is read.
-pub(super) fn known(config: &config::Handler) -> Result<Vec<Target>, config::Error> {
-    let addresses = match config.source() {
-        HandlerSource::Addresses(addresses) => addresses.to_vec(),
-        HandlerSource::Dns(..) => Vec::new(),
-        HandlerSource::File(path) => HandlerList::load(path, config.max_endpoints)?.0,
-    };
-    Ok(addresses.into_iter().map(Target::from).collect())
+/// Where endpoints are found from now on.
+pub(super) struct Source {
+    /// Those that are known without asking anybody; those behind a name come later.
+    pub(super) known: Option<Vec<Target>>,
+    /// Who asks for a name.
+    pub(super) follower: Option<Follower>,
+    /// A file with their addresses, and the setting that names it.
+    pub(super) file: Option<(&'static str, PathBuf)>,
+}
+
+impl Source {
+    /// There are none.
+    pub(super) fn none() -> Self {
+        Self::known(Vec::new())
+    }
+
+    /// As it is written for the handler, or its canary (`set`). Blocks while a file is read.
+    pub(super) fn read(set: Set, written: HandlerSource<'_>, most: u32) -> Result<Self, Error> {
+        match written {
+            HandlerSource::Addresses(addresses) => Ok(Self::known(addresses.to_vec())),
+            HandlerSource::Dns(name, dns) => {
+                let follower = Follower::new(name, dns).map_err(|source| Error::Dns {
+                    field: set.dns(),
+                    source: source.into(),
+                })?;
+                Ok(Self {
+                    known: None,
+                    follower: Some(follower),
+                    file: None,
+                })
+            }
+            HandlerSource::File(path) => Ok(Self {
+                file: Some((set.file(), path.clone())),
+                ..Self::known(listed(set.file(), path, most)?)
+            }),
+        }
+    }
+
+    fn known(addresses: Vec<HandlerAddress>) -> Self {
+        Self {
+            known: Some(addresses.into_iter().map(Target::from).collect()),
+            follower: None,
+            file: None,
+        }
+    }
+
+    /// Whether TLS is needed to speak to them.
+    pub(super) fn is_secure(&self) -> bool {
+        self.known.iter().flatten().any(Target::is_secure)
+            || self.follower.as_ref().is_some_and(Follower::is_secure)
+    }
+}
+
+/// The addresses in a file, which the setting `field` names.
+pub(super) fn listed(
+    field: &'static str,
+    path: &Path,
+    most: u32,
+) -> Result<Vec<HandlerAddress>, Error> {
+    match HandlerList::load(path, most) {
+        Ok(HandlerList(addresses)) => Ok(addresses),
+        Err(source) => Err(Error::List { field, source }),
+    }
+}
+
+/// A set of endpoints, as the configuration has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Set {
+    /// The handler's own.
+    Main,
+    /// The canary's.
+    Canary,
+}
+
+impl Set {
+    fn dns(self) -> &'static str {
+        match self {
+            Self::Main => "handler.dns",
+            Self::Canary => "handler.canary.dns",
+        }
+    }
+
+    fn file(self) -> &'static str {
+        match self {
+            Self::Main => "handler.file",
+            Self::Canary => "handler.canary.file",
+        }
+    }
 }

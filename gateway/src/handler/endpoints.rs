@@ -1,175 +1,95 @@
-//! All handler endpoints of a gateway, as they come and go, and the choice among them.
+//! One set of handler endpoints, as they come and go, and the choice among them.
 
 /// What they are like.
 mod shown;
 
 use std::{
     path::PathBuf,
-    pin::pin,
-    sync::{Arc, OnceLock, Weak, atomic::Ordering},
+    sync::{Arc, Weak},
     time::{Duration, Instant},
 };
 
 use arc_swap::ArcSwap;
-use config::{HandlerList, HandlerSource};
-use hickory_resolver::net::NetError;
 use parking_lot::Mutex;
-use tokio::{sync::Notify, time::sleep};
-use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
+use tokio::time::sleep;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::{
+    Error,
     affinity::Wish,
     bound::Bound,
-    budget::Budget,
-    discovery::{self, Target, dns::Follower},
-    ejection::Bench,
+    discovery::{Source, Target, dns::Follower, listed},
     endpoint::Endpoint,
-    secure::Secure,
-    settings::{Resolution, Settings, Shared, Stats},
-    stream::{self, Identity},
+    settings::{Resolution, Shared},
 };
-use crate::tls;
 
-/// Why endpoints cannot be found, or spoken to.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The file with their addresses cannot be used.
-    #[error("handler.file")]
-    List(#[from] config::Error),
-    /// Certificates or keys cannot be used.
-    #[error("handler.tls")]
-    Tls(#[from] tls::Error),
-    /// Names cannot be asked for.
-    #[error(
-        "handler.dns: cannot ask the servers of the system (/etc/resolv.conf); write handler.dns.nameservers"
-    )]
-    Dns(#[source] Box<NetError>),
-}
-
-/// All handler endpoints of a gateway. Clones are the same.
+/// One set of endpoints. Clones are the same.
 #[derive(Clone)]
-pub struct Handlers(Arc<Inner>);
+pub(super) struct Endpoints(Arc<Inner>);
 
 pub(super) struct Inner {
     endpoints: ArcSwap<Vec<Arc<Endpoint>>>,
-    /// Held by whoever changes the list.
-    turn: Mutex<()>,
+    /// How often it was said where they are found. Held by whoever changes the list.
+    turn: Mutex<u64>,
     shared: Arc<Shared>,
-    /// A file with their addresses.
-    file: Option<PathBuf>,
+    /// A file with their addresses, and the setting that names it.
+    file: Mutex<Option<(&'static str, PathBuf)>>,
     /// Why there may be others than are known.
     trouble: Mutex<Option<String>>,
     /// Whoever asks for a name.
-    follower: OnceLock<AbortOnDropHandle<()>>,
-    /// Nobody is to wait for an endpoint any more.
-    given_up: CancellationToken,
+    follower: Mutex<Option<AbortOnDropHandle<()>>>,
 }
 
-impl Handlers {
-    /// Starts to connect to every endpoint that is known, and to look for others. `on_loss` is called each time an
-    /// endpoint was lost. Within a runtime; blocks while files are read.
-    ///
-    /// # Errors
-    /// What the configuration names and cannot be used.
-    pub fn start(
-        config: &config::Handler,
-        identity: Identity,
-        on_loss: Arc<dyn Fn() + Send + Sync>,
-    ) -> Result<Self, Error> {
-        let inner = Arc::new(Inner {
+impl Endpoints {
+    /// None.
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        Self(Arc::new(Inner {
             endpoints: ArcSwap::default(),
-            turn: Mutex::new(()),
-            shared: Arc::new(Shared {
-                settings: Settings::new(config, identity),
-                secure: Secure::new(&config.tls),
-                bench: Bench::new(config.ejection.max_share),
-                budget: Budget::new(&config.retry_budget, Instant::now()),
-                ready: Notify::new(),
-                on_loss,
-                stats: Stats::default(),
-                stream_counts: Arc::default(),
-            }),
-            file: config.file.clone(),
-            trouble: Mutex::new(None),
-            follower: OnceLock::new(),
-            given_up: CancellationToken::new(),
+            turn: Mutex::default(),
+            shared,
+            file: Mutex::default(),
+            trouble: Mutex::default(),
+            follower: Mutex::default(),
+        }))
+    }
+
+    /// They are found there from now on. Starts to connect to those that are known, and to look for others; those that
+    /// were there already are not touched. Within a runtime.
+    pub(super) fn find_by(&self, source: Source) {
+        let mut turn = self.0.turn.lock();
+        *turn += 1;
+        *self.0.trouble.lock() = source.follower.as_ref().map(Follower::trouble);
+        *self.0.file.lock() = source.file;
+        *self.0.follower.lock() = source.follower.map(|follower| {
+            let following = follower.follow(Arc::downgrade(&self.0), *turn);
+            AbortOnDropHandle::new(tokio::spawn(following))
         });
-        inner.take(discovery::known(config)?)?;
-        if let HandlerSource::Dns(name, dns) = config.source() {
-            if dns.secure {
-                inner.shared.secure.prepare()?;
+        if let Some(known) = source.known {
+            self.0.set(known);
+        }
+    }
+
+    /// Reads the file with their addresses again, if it is one of these. Blocks while it is read.
+    pub(super) fn refresh(&self, changed: &[PathBuf]) -> Option<Result<(), Error>> {
+        let file = self.0.file.lock().clone();
+        let (field, path) = file.filter(|(_, path)| changed.contains(path))?;
+        let most = u32::try_from(self.0.most()).unwrap_or(u32::MAX);
+        Some(listed(field, &path, most).and_then(|addresses| {
+            let targets: Vec<_> = addresses.into_iter().map(Target::from).collect();
+            if targets.iter().any(Target::is_secure) {
+                self.0.shared.secure.prepare()?;
             }
-            let follower = Follower::new(name, dns).map_err(|error| Error::Dns(error.into()))?;
-            *inner.trouble.lock() = Some(follower.trouble());
-            let following = tokio::spawn(follower.follow(Arc::downgrade(&inner)));
-            let _ = inner.follower.set(AbortOnDropHandle::new(following));
-        }
-        Ok(Self(inner))
-    }
-
-    /// Tells handlers that the pod is about to go, where they can be told.
-    pub fn drain(&self, within: Duration) {
-        for endpoint in self.0.endpoints.load().iter() {
-            endpoint.lanes().drain(within);
-        }
-    }
-
-    /// Reads the files for nothing but to see whether they can be used, and tells which cannot.
-    #[must_use]
-    pub fn check(config: &config::Handler) -> Vec<Error> {
-        let known = discovery::known(config).map(drop).map_err(Error::from);
-        let secure = Secure::check(&config.tls).map_err(Error::from);
-        let named = config.tls != config::HandlerTls::default();
-        let secure = Some(secure).filter(|_| named);
-        let checked = [Some(known), secure].into_iter().flatten();
-        checked.filter_map(Result::err).collect()
-    }
-
-    /// What a new configuration would find is made ready; what can fail does so here, and changes nothing.
-    ///
-    /// # Errors
-    /// The files of TLS, which were not needed before.
-    pub fn prepare(&self, config: &config::Handler) -> Result<(), Error> {
-        let is_secure = config
-            .addresses
-            .iter()
-            .any(config::HandlerAddress::is_secure);
-        if is_secure {
-            self.0.shared.secure.prepare()?;
-        }
-        Ok(())
-    }
-
-    /// These are the addresses now, where they stand in the configuration.
-    pub fn configure(&self, config: &config::Handler) {
-        if let HandlerSource::Addresses(addresses) = config.source() {
-            self.0
-                .set(addresses.iter().cloned().map(Target::from).collect());
-        }
-    }
-
-    /// Reads again what stands in these files, and tells what was read and what came of it. Blocks while they are read.
-    pub fn refresh(&self, changed: &[PathBuf]) -> Vec<(&'static str, Result<(), Error>)> {
-        let mut read = Vec::new();
-        let secure = &self.0.shared.secure;
-        if secure.concerns(changed) {
-            read.push(("certificates", secure.reload().map_err(Error::from)));
-        }
-        if let Some(file) = self.0.file.as_ref().filter(|file| changed.contains(file)) {
-            let most = u32::try_from(self.0.most()).unwrap_or(u32::MAX);
-            let list = HandlerList::load(file, most).map_err(Error::from);
-            let taken = list.and_then(|HandlerList(addresses)| {
-                self.0
-                    .take(addresses.into_iter().map(Target::from).collect())
-            });
-            read.push(("handlers", taken));
-        }
-        read
+            let _turn = self.0.turn.lock();
+            // It may have been said meanwhile that they are found elsewhere.
+            if self.0.file.lock().as_ref() == Some(&(field, path)) {
+                self.0.set(targets);
+            }
+            Ok(())
+        }))
     }
 
     /// A place at the endpoint that suits best, which is the same as before wherever that still takes connections.
-    #[must_use]
-    pub fn bind(&self, wish: Wish) -> Option<Bound> {
+    pub(super) fn bind(&self, wish: Wish) -> Option<Bound> {
         let endpoints = self.0.endpoints.load();
         loop {
             let scored = endpoints.iter().filter_map(|endpoint| {
@@ -186,53 +106,11 @@ impl Handlers {
         }
     }
 
-    /// As `bind`, but waits until an endpoint takes connections. `None` once everybody has given up.
-    pub async fn wait(&self, wish: Wish) -> Option<Bound> {
-        let found = async {
-            loop {
-                let mut ready = pin!(self.0.shared.ready.notified());
-                ready.as_mut().enable();
-                if let Some(bound) = self.bind(wish) {
-                    return bound;
-                }
-                ready.await;
-            }
-        };
-        self.0.given_up.run_until_cancelled(found).await
-    }
-
-    /// A callback is about to be made that is no repeat.
-    pub fn made(&self) {
-        self.0.shared.budget.made();
-    }
-
-    /// A callback is about to be made again: after how long it may be. `None` where that is longer than `patience`.
-    #[must_use]
-    pub fn repeat(&self, patience: Duration) -> Option<Duration> {
-        let wait = self.0.shared.budget.repeat(patience, Instant::now());
-        if wait.is_none_or(|wait| !wait.is_zero()) {
-            let delayed = &self.0.shared.stats.repeats_delayed;
-            delayed.fetch_add(1, Ordering::Relaxed);
+    /// Tells handlers that the pod is about to go, where they can be told.
+    pub(super) fn drain(&self, within: Duration) {
+        for endpoint in self.0.endpoints.load().iter() {
+            endpoint.lanes().drain(within);
         }
-        wait
-    }
-
-    /// From now on nobody waits for an endpoint: the pod is about to end.
-    pub fn give_up(&self) {
-        let (ready, total) = self.ready();
-        if ready == 0 {
-            tracing::warn!(
-                total,
-                "no handler endpoint is ready; connections end untold"
-            );
-        }
-        self.0.given_up.cancel();
-    }
-
-    /// Whether nobody waits any more.
-    #[must_use]
-    pub fn gave_up(&self) -> bool {
-        self.0.given_up.is_cancelled()
     }
 }
 
@@ -243,7 +121,11 @@ impl Inner {
     }
 
     /// A name stands for these.
-    pub(super) fn found(self: &Arc<Self>, targets: Vec<Target>) {
+    pub(super) fn found(self: &Arc<Self>, turn: u64, targets: Vec<Target>) {
+        let current = self.turn.lock();
+        if *current != turn {
+            return;
+        }
         self.shared.stats.resolved(Resolution::Answered);
         if let Some(before) = self.trouble.lock().take() {
             tracing::info!(
@@ -256,7 +138,10 @@ impl Inner {
     }
 
     /// A name stands for nothing, or nobody knows: what was found before stays. Said once for as long as it lasts.
-    pub(super) fn found_none(&self, resolution: Resolution, trouble: String) {
+    pub(super) fn found_none(&self, turn: u64, resolution: Resolution, trouble: String) {
+        if *self.turn.lock() != turn {
+            return;
+        }
         self.shared.stats.resolved(resolution);
         let mut before = self.trouble.lock();
         let known = self.endpoints.load().len();
@@ -272,18 +157,8 @@ impl Inner {
         *before = Some(trouble);
     }
 
-    /// Like `set`, where the files of TLS may not have been needed before.
-    fn take(self: &Arc<Self>, targets: Vec<Target>) -> Result<(), Error> {
-        if targets.iter().any(Target::is_secure) {
-            self.shared.secure.prepare()?;
-        }
-        self.set(targets);
-        Ok(())
-    }
-
-    /// These are the endpoints now. Those that were there are not touched.
+    /// These are the endpoints now. Those that were there are not touched. `turn` is held.
     fn set(self: &Arc<Self>, targets: Vec<Target>) {
-        let _turn = self.turn.lock();
         self.shared.bench.set_endpoints(targets.len());
         let before = self.endpoints.load_full();
         let mut next = Vec::with_capacity(before.len());
@@ -333,16 +208,16 @@ impl Inner {
     }
 }
 
-async fn remove_later(handlers: Weak<Inner>, endpoint: Weak<Endpoint>, left: Instant) {
-    let Some(grace) = handlers
+async fn remove_later(endpoints: Weak<Inner>, endpoint: Weak<Endpoint>, left: Instant) {
+    let Some(grace) = endpoints
         .upgrade()
         .map(|all| all.shared.settings.removal_grace)
     else {
         return;
     };
     sleep(grace).await;
-    if let (Some(handlers), Some(endpoint)) = (handlers.upgrade(), endpoint.upgrade()) {
-        handlers.remove(&endpoint, left);
+    if let (Some(endpoints), Some(endpoint)) = (endpoints.upgrade(), endpoint.upgrade()) {
+        endpoints.remove(&endpoint, left);
     }
 }
 

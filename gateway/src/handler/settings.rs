@@ -11,7 +11,7 @@ use std::{
 use tokio::sync::Notify;
 
 use super::{
-    budget::Budget,
+    canary::Trial,
     ejection::Bench,
     gate::Gate,
     secure::Secure,
@@ -90,21 +90,22 @@ impl Settings {
     }
 }
 
-/// What all endpoints share.
+/// What the endpoints of a set share; all but the bench and the trial also with the other set.
+#[derive(Clone)]
 pub(super) struct Shared {
-    pub(super) settings: Settings,
-    pub(super) secure: Secure,
+    pub(super) settings: Arc<Settings>,
+    pub(super) secure: Arc<Secure>,
     /// Places for endpoints that are ejected.
     pub(super) bench: Arc<Bench>,
-    /// Repeats of callbacks that may be made.
-    pub(super) budget: Budget,
     /// Told whenever an endpoint takes connections that it did not take before.
-    pub(super) ready: Notify,
+    pub(super) ready: Arc<Notify>,
     /// Called each time an endpoint was lost.
     pub(super) on_loss: Arc<dyn Fn() + Send + Sync>,
-    pub(super) stats: Stats,
+    pub(super) stats: Arc<Stats>,
     /// What is counted of ordered streams.
     pub(super) stream_counts: Arc<stream::Counts>,
+    /// Who judges what becomes of callbacks, where they are a canary's.
+    pub(super) trial: Option<Arc<Trial>>,
 }
 
 /// What is counted of all endpoints.

@@ -51,6 +51,7 @@ impl Metrics {
             })
             .build();
         self.observe_calls(handlers);
+        self.observe_canary(handlers);
         let counted = handlers.clone();
         let _ = self
             .meter()
@@ -89,6 +90,48 @@ impl Metrics {
             .with_callback(move |counter| {
                 counter.observe(counted.stats().repeats_delayed.load(Relaxed), &[]);
             })
+            .build();
+    }
+
+    /// Shows whether there is a canary, its endpoints, and what became of its callbacks.
+    fn observe_canary(&self, handlers: &Handlers) {
+        let counted = handlers.clone();
+        let _ = self
+            .meter()
+            .u64_observable_gauge("exproto_canary_on")
+            .with_description("Whether a canary gets connections: 1, or 0 where there is none or it was given up.")
+            .with_callback(move |gauge| gauge.observe(counted.canary().is_on.into(), &[]))
+            .build();
+        let counted = handlers.clone();
+        let _ = self
+            .meter()
+            .u64_observable_gauge("exproto_canary_endpoints")
+            .with_description("Endpoints of the canary: found in all, ready for new connections.")
+            .with_callback(move |gauge| {
+                let canary = counted.canary();
+                for (state, count) in [("ready", canary.ready), ("total", canary.total)] {
+                    gauge.observe(count as u64, &[KeyValue::new("state", state)]);
+                }
+            })
+            .build();
+        let counted = handlers.clone();
+        let _ = self
+            .meter()
+            .u64_observable_counter("exproto_canary_callbacks")
+            .with_description("Callbacks of the canary by what its roll-back counts them as.")
+            .with_callback(move |counter| {
+                let canary = counted.canary();
+                for (outcome, count) in [("ok", canary.ok), ("failed", canary.failed)] {
+                    counter.observe(count, &[KeyValue::new("outcome", outcome)]);
+                }
+            })
+            .build();
+        let counted = handlers.clone();
+        let _ = self
+            .meter()
+            .u64_observable_counter("exproto_canary_rollbacks")
+            .with_description("How often a canary was given up because too many callbacks failed.")
+            .with_callback(move |counter| counter.observe(counted.canary().rollbacks, &[]))
             .build();
     }
 }

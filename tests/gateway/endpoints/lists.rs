@@ -127,6 +127,28 @@ async fn an_endpoint_that_comes_back_in_time_was_never_gone() {
 }
 
 #[tokio::test]
+async fn one_way_to_find_them_may_be_changed_for_another() {
+    let (a, b) = (TestHandler::start(), TestHandler::start());
+    let gateway = TestGateway::start(&a).await;
+    let (mut device, _) = connect(&gateway, &a).await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("handlers");
+    fs::write(&file, format!("{}\n{}\n", a.url(), b.url())).unwrap();
+    gateway.reconfigure(|config| {
+        config.handler.addresses.clear();
+        config.handler.file = Some(file.clone());
+    });
+    gateway.is(READY, 2).await;
+    // The file is followed from now on, and who was there is not touched.
+    let other = folder.path().join("other");
+    fs::write(&other, a.url()).unwrap();
+    fs::rename(&other, &file).unwrap();
+    gateway.is(TOTAL, 1).await;
+    device.send("x").await;
+    assert_eq!(a.received(1).await, b"x");
+}
+
+#[tokio::test]
 async fn addresses_of_the_configuration_are_reloaded_and_the_rest_is_not() {
     let (a, b) = (TestHandler::start(), TestHandler::start());
     let gateway = TestGateway::start(&a).await;

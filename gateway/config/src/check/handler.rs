@@ -1,13 +1,33 @@
 //! Where the handler's replicas are found, and the gateway's patience with them.
 
-use crate::{Config, Handler, HandlerService, HandlerSource};
+use std::path::PathBuf;
+
+use crate::{
+    Config, Handler, HandlerAddress, HandlerDns, HandlerService, HandlerSource, HandlerTls, Percent,
+};
 
 use super::Report;
 
 pub(super) fn check(config: &Config, report: &mut Report) {
     let handler = &config.handler;
-    source(handler, report);
-    addresses(handler, report);
+    let canary = &handler.canary;
+    for set in [
+        Written {
+            key: "handler",
+            addresses: &handler.addresses,
+            dns: &handler.dns,
+            file: handler.file.as_ref(),
+        },
+        Written {
+            key: "handler.canary",
+            addresses: &canary.addresses,
+            dns: &canary.dns,
+            file: canary.file.as_ref(),
+        },
+    ] {
+        found(&set, handler.max_endpoints, report);
+    }
+    tried(config, report);
     tls(handler, report);
     repetition(handler, report);
     let name = |key: &str| format!("handler.{key}");
@@ -17,12 +37,6 @@ pub(super) fn check(config: &Config, report: &mut Report) {
             handler.backoff_min,
             "backoff_max",
             handler.backoff_max,
-        ),
-        (
-            "dns.refresh_min",
-            handler.dns.refresh_min,
-            "dns.refresh_max",
-            handler.dns.refresh_max,
         ),
         (
             "ejection.base_time",
@@ -35,43 +49,56 @@ pub(super) fn check(config: &Config, report: &mut Report) {
     }
 }
 
+/// Where one set of replicas is found, as it is written.
+struct Written<'a> {
+    /// Where that stands, such as `handler`.
+    key: &'a str,
+    addresses: &'a [HandlerAddress],
+    dns: &'a HandlerDns,
+    file: Option<&'a PathBuf>,
+}
+
 /// Replicas are found in one way.
-fn source(handler: &Handler, report: &mut Report) {
-    let written = [
-        ("handler.addresses", report.root.has("handler.addresses")),
-        ("handler.dns", handler.dns.name.is_some()),
-        ("handler.file", handler.file.is_some()),
-    ];
-    let mut written = written.iter().filter(|(_, is)| *is).map(|(key, _)| *key);
-    if let (Some(first), Some(second)) = (written.next(), written.next()) {
+fn found(written: &Written<'_>, most: u32, report: &mut Report) {
+    let [addresses, dns, file] =
+        ["addresses", "dns", "file"].map(|way| format!("{}.{way}", written.key));
+    let mut ways = [
+        (&addresses, report.root.has(&addresses)),
+        (&dns, written.dns.name.is_some()),
+        (&file, written.file.is_some()),
+    ]
+    .into_iter()
+    .filter_map(|(way, is_written)| is_written.then_some(way));
+    if let (Some(first), Some(second)) = (ways.next(), ways.next()) {
         let text = format!("the handler is found by {first} already; keep one of them");
         report.add(second, text);
     }
-    if handler.dns.name.is_none() && report.root.has("handler.dns") {
-        // An empty mapping asks for nothing.
-        let asks = handler.dns != crate::HandlerDns::default();
-        if asks {
-            let text = "it has no name to ask for; write name: and its value, or remove it";
-            report.add("handler.dns", text);
-        }
+    // An empty mapping asks for nothing.
+    if written.dns.name.is_none() && *written.dns != HandlerDns::default() {
+        let text = "it has no name to ask for; write name: and its value, or remove it";
+        report.add(&dns, text);
     }
+    let (low, high) = (format!("{dns}.refresh_min"), format!("{dns}.refresh_max"));
+    report.ordered(
+        (&low, written.dns.refresh_min),
+        (&high, written.dns.refresh_max),
+    );
+    listed(&addresses, written.addresses, most, report);
 }
 
-fn addresses(handler: &Handler, report: &mut Report) {
-    let HandlerSource::Addresses(addresses) = handler.source() else {
-        return;
-    };
-    if addresses.is_empty() {
+/// Those that are written one by one.
+fn listed(key: &str, addresses: &[HandlerAddress], most: u32, report: &mut Report) {
+    if addresses.is_empty() && report.root.has(key) {
         let text = "the list is empty; write an address, or remove the key";
-        report.add("handler.addresses", text);
+        report.add(key, text);
     }
     for (index, address) in addresses.iter().enumerate() {
-        let field = format!("handler.addresses[{index}]");
+        let field = format!("{key}[{index}]");
         if addresses[..index].contains(address) {
             let text = format!("{address} stands in the list already; remove one");
             report.add(&field, text);
         }
-        if index == handler.max_endpoints as usize {
+        if index == most as usize {
             let text = format!(
                 "this is one address more than {index} (handler.max_endpoints); write fewer, or more \
                  there"
@@ -83,20 +110,58 @@ fn addresses(handler: &Handler, report: &mut Report) {
 
 /// What is written for TLS is there to be used.
 fn tls(handler: &Handler, report: &mut Report) {
-    if handler.tls == crate::HandlerTls::default() {
+    if handler.tls == HandlerTls::default() {
+        return;
+    }
+    let uses = |source| match source {
+        HandlerSource::Addresses(addresses) => addresses.iter().any(HandlerAddress::is_secure),
+        HandlerSource::Dns(_, dns) => dns.secure,
+        HandlerSource::File(_) => true,
+    };
+    if uses(handler.source()) || handler.canary.source().is_some_and(uses) {
         return;
     }
     let remedy = match handler.source() {
-        HandlerSource::Addresses(addresses) => {
-            let secure = addresses.iter().any(crate::HandlerAddress::is_secure);
-            (!secure).then_some("write https:// in handler.addresses")
-        }
-        HandlerSource::Dns(_, dns) => (!dns.secure).then_some("write handler.dns.secure: true"),
-        HandlerSource::File(_) => None,
+        HandlerSource::Dns(..) => "write handler.dns.secure: true",
+        _ => "write https:// in handler.addresses",
     };
-    if let Some(remedy) = remedy {
-        let text = format!("the handler is spoken to without TLS; {remedy}, or remove it");
-        report.add("handler.tls", text);
+    let text = format!("the handler is spoken to without TLS; {remedy}, or remove it");
+    report.add("handler.tls", text);
+}
+
+/// A canary has somebody who goes there, and somewhere to go.
+fn tried(config: &Config, report: &mut Report) {
+    let canary = &config.handler.canary;
+    let gets_nothing = canary.percent == Percent::default()
+        && canary.client_ips.is_empty()
+        && canary.listeners.is_empty();
+    if canary.source().is_none() {
+        if !gets_nothing {
+            let text =
+                "its replicas are nowhere to be found; write addresses, dns or file, or remove it";
+            report.add("handler.canary", text);
+        }
+        return;
+    }
+    for (index, name) in canary.listeners.iter().enumerate() {
+        if !config
+            .listeners
+            .iter()
+            .any(|listener| listener.name == *name)
+        {
+            let text =
+                format!("there is no listener \"{name}\"; write the name of one, or remove it");
+            report.add(&format!("handler.canary.listeners[{index}]"), text);
+        }
+    }
+    let HandlerSource::Addresses(own) = config.handler.source() else {
+        return;
+    };
+    for (index, address) in canary.addresses.iter().enumerate() {
+        if own.contains(address) {
+            let text = format!("{address} stands in handler.addresses as well; keep one of them");
+            report.add(&format!("handler.canary.addresses[{index}]"), text);
+        }
     }
 }
 

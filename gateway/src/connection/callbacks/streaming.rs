@@ -113,6 +113,7 @@ impl Streaming {
             if let Some(fault) = news.fault {
                 let conn = &self.shared.id;
                 tracing::debug!(%conn, fault, "the handler failed");
+                self.place.made(true);
                 return Poll::Ready(Err(CloseReason::HandlerError));
             }
         }
@@ -132,6 +133,9 @@ impl Streaming {
         pending: &mut Pending,
         reason: CloseReason,
     ) -> Result<(), CloseReason> {
+        if reason == CloseReason::HandlerTimeout {
+            self.place.made(true);
+        }
         let deadline = self.shared.settings.policy.deadline;
         let mut patience = pin!(sleep(deadline));
         poll_fn(|cx| {
@@ -174,6 +178,9 @@ impl Streaming {
             .front()
             .is_some_and(|event| event.shown.is_some());
         if self.place.leave_if_over(&self.attachment, owed) {
+            if owed {
+                self.place.made(true);
+            }
             self.sent = 0;
             self.unanswered = None;
             if !self.shared.settings.policy.rebinds {
@@ -274,6 +281,9 @@ impl Streaming {
             } else {
                 Outcome::Ok
             };
+            if !has_failed && event.kind.method().is_some() {
+                self.place.made(false);
+            }
             let metrics = &self.shared.settings.metrics;
             metrics.event(event.kind.method(), outcome, event.shown);
             match event.kind {

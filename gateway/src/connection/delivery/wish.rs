@@ -4,13 +4,13 @@ use config::Affinity;
 
 use crate::{
     connection::handle::Shared,
-    handler::{Wish, key_of},
+    handler::{Seeker, Wish, key_of},
 };
 
 /// What the connection wants, by what is known of it before its first callback.
-pub(in crate::connection) fn of(shared: &Shared) -> Wish {
+pub(in crate::connection) fn of(shared: &Shared) -> Seeker<'_> {
     let (own, info) = (shared.key, &shared.info);
-    match shared.settings.policy.affinity {
+    let wish = match shared.settings.policy.affinity {
         Affinity::Connection => Wish::Key(own),
         Affinity::ClientIp => Wish::Key(match info.device.ip() {
             std::net::IpAddr::V4(ip) => key_of(&ip.octets()),
@@ -21,5 +21,10 @@ pub(in crate::connection) fn of(shared: &Shared) -> Wish {
             Wish::Key(name.map_or(own, |name| key_of(name.as_bytes())))
         }
         Affinity::None => Wish::Fewest(own),
+    };
+    Seeker {
+        wish,
+        listener: &shared.settings.listener,
+        ip: info.device.ip(),
     }
 }

@@ -24,7 +24,7 @@ use tokio::time::sleep;
 use super::Target;
 use crate::{
     backoff::jittered,
-    handler::{Inner, settings::Resolution},
+    handler::{endpoints::Inner, settings::Resolution},
 };
 
 /// How often a question is repeated that nobody answers.
@@ -67,26 +67,31 @@ impl Follower {
         })
     }
 
+    /// Whether endpoints are spoken to over TLS.
+    pub(in crate::handler) fn is_secure(&self) -> bool {
+        self.settings.secure
+    }
+
     /// What is wrong before the first answer.
     pub(in crate::handler) fn trouble(&self) -> String {
         format!("{}: its addresses are being asked for", self.name)
     }
 
-    /// Asks for as long as somebody wants to know.
-    pub(in crate::handler) async fn follow(self, handlers: Weak<Inner>) {
+    /// Asks for as long as somebody wants to know. `turn` is whose turn it is to say where endpoints are.
+    pub(in crate::handler) async fn follow(self, endpoints: Weak<Inner>, turn: u64) {
         let (least, most) = (self.settings.refresh_min, self.settings.refresh_max);
         let mut pause = least;
         loop {
             let answer = self.ask().await;
-            let Some(handlers) = handlers.upgrade() else {
+            let Some(endpoints) = endpoints.upgrade() else {
                 return;
             };
             let wait = match answer {
                 Ok(found) if !found.addresses.is_empty() => {
                     pause = least;
                     let used_until = found.until.saturating_duration_since(Instant::now());
-                    let targets = self.targets(found.addresses, handlers.most());
-                    handlers.found(targets);
+                    let targets = self.targets(found.addresses, endpoints.most());
+                    endpoints.found(turn, targets);
                     used_until.clamp(least, most)
                 }
                 vain => {
@@ -94,14 +99,14 @@ impl Follower {
                         Ok(_) => (Resolution::Empty, "the answer holds no address".to_owned()),
                         Err(error) => (Resolution::Failed, error.to_string()),
                     };
-                    handlers.found_none(resolution, format!("{}: {why}", self.name));
+                    endpoints.found_none(turn, resolution, format!("{}: {why}", self.name));
                     // Asked again soon, but not for ever in haste.
                     let wait = jittered(pause);
                     pause = (pause * 2).min(most);
                     wait
                 }
             };
-            drop(handlers);
+            drop(endpoints);
             sleep(wait).await;
         }
     }

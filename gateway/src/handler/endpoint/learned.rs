@@ -11,6 +11,15 @@ use super::{
 };
 
 impl Endpoint {
+    /// A callback was made: a canary is judged by that, as long as it is one.
+    pub(in crate::handler) fn judge(&self, has_failed: bool) {
+        if let Some(trial) = &self.shared.trial
+            && self.left().is_none()
+        {
+            trial.made(has_failed);
+        }
+    }
+
     /// What became of a callback tells how the endpoint is.
     pub(in crate::handler) fn learn(
         &self,
@@ -18,6 +27,9 @@ impl Endpoint {
         method: Method,
         outcome: &Result<(), Failure>,
     ) {
+        if !matches!(outcome, Err(Failure::Unreached { .. })) {
+            self.judge(outcome.is_err());
+        }
         let why = match outcome {
             Err(Failure::Unreached { .. }) => return,
             Err(Failure::TimedOut(limit)) => {

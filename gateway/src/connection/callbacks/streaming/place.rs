@@ -58,6 +58,13 @@ impl Place {
         self.lane.as_ref()
     }
 
+    /// What became of something that the handler was told.
+    pub(super) fn made(&self, has_failed: bool) {
+        if let Some(bound) = &self.bound {
+            bound.made(has_failed);
+        }
+    }
+
     /// Leaves a lane that has ended, or whose handler has said goodbye and owes nothing. Whether it did.
     pub(super) fn leave_if_over(&mut self, attachment: &Attachment, owes: bool) -> bool {
         let is_over = |lane: &Arc<Lane>| lane.has_ended() || (lane.is_leaving() && !owes);

@@ -50,6 +50,41 @@ pub(super) const BROKEN: &[(&str, &str)] = &[
         "4:7: handler.addresses[1]: http://h:1 stands in the list already; remove one",
     ),
     (
+        "handler:\n  canary: {percent: 5}",
+        "2:11: handler.canary: its replicas are nowhere to be found; write addresses, dns or file, \
+         or remove it",
+    ),
+    (
+        "handler:\n  canary: {addresses: [a:1], percent: 0.001}",
+        "2:39: handler.canary.percent: \"0.001\" is no share in percent; write a number from 0 to \
+         100 with two decimals at most, such as 5 or 0.5",
+    ),
+    (
+        "handler:\n  canary: {addresses: [a:1], listeners: [tcp, trial]}",
+        "2:47: handler.canary.listeners[1]: there is no listener \"trial\"; write the name of one, \
+         or remove it",
+    ),
+    (
+        "handler:\n  addresses: [a:1]\n  canary: {addresses: [b:1, a:1]}",
+        "3:29: handler.canary.addresses[1]: http://a:1 stands in handler.addresses as well; keep \
+         one of them",
+    ),
+    (
+        "handler:\n  canary: {addresses: [a:1], file: /canary}",
+        "2:36: handler.canary.file: the handler is found by handler.canary.addresses already; keep \
+         one of them",
+    ),
+    (
+        "handler:\n  canary: {dns: {port: 1}}",
+        "2:17: handler.canary.dns: it has no name to ask for; write name: and its value, or remove \
+         it",
+    ),
+    (
+        "handler:\n  canary: {client_ips: [10.0.0.0/33]}",
+        "2:25: handler.canary.client_ips[0]: \"10.0.0.0/33\" is not a network; write for example \
+         10.0.0.0/8, or an address",
+    ),
+    (
         "handler:\n  addresses: [a:1]\n  dns: {name: h}",
         "3:8: handler.dns: the handler is found by handler.addresses already; keep one of them",
     ),
