@@ -1,11 +1,11 @@
-//! The calls that come as commands of ordered streams: the same as by gRPC, without a conn to find.
+//! Commands of a connection that was found: of ordered streams, and what unary calls become.
 
 use std::{sync::Arc, time::Duration};
 
 use futures_util::future::BoxFuture;
-use proto::stream::{Authenticate, Publish, command::Kind};
+use proto::stream::{Authenticate, command::Kind};
 
-use super::{Adapter, Letter, credentials, interval};
+use super::{Adapter, fields};
 use crate::{
     connection::{CallError, Executor, Handle},
     handler::stream::Outcome,
@@ -27,14 +27,9 @@ impl Executor for Commands {
         let adapter = self.0.clone();
         Box::pin(async move {
             let method = method(&command);
-            let (outcome, present) = match command {
-                Kind::Authenticate(request) => {
-                    match adapter.authenticate_as(&handle, request).await {
-                        Ok(present) => (Ok(()), present),
-                        Err(error) => (Err(error), None),
-                    }
-                }
-                other => (adapter.carry_out(&handle, other).await, None),
+            let (outcome, present) = match adapter.carry_out(&handle, command).await {
+                Ok(present) => (Ok(()), present),
+                Err(error) => (Err(error), None),
             };
             let response = adapter.code(method, handle.id().as_str(), outcome);
             Outcome {
@@ -47,20 +42,30 @@ impl Executor for Commands {
 }
 
 impl Adapter {
-    async fn carry_out(&self, handle: &Handle, command: Kind) -> Result<(), CallError> {
+    /// Carries a command out. Of Authenticate, where the client has a session: whether it was there before.
+    pub(super) async fn carry_out(
+        &self,
+        handle: &Handle,
+        command: Kind,
+    ) -> Result<Option<bool>, CallError> {
         match command {
             Kind::Send(bytes) => handle.send(bytes).await,
             Kind::Close(_) => handle.close().await,
-            Kind::StartTimer(timer) => handle.start_timer(interval(timer.interval)?).await,
-            Kind::Publish(publish) => self.publish_from(handle, letter(&publish)).await,
-            Kind::RawPublish(publish) => self.publish_raw(letter(&publish)).await,
+            Kind::Authenticate(request) => return self.authenticate_as(handle, request).await,
+            Kind::StartTimer(timer) => {
+                let interval = fields::interval(timer.interval)?;
+                handle.start_timer(interval).await
+            }
+            Kind::Publish(publish) => self.publish_from(handle, publish).await,
+            Kind::RawPublish(publish) => self.publish_raw(publish).await,
             Kind::Subscribe(request) => {
                 self.subscribe_to(handle, &request.topic, request.qos).await
             }
             Kind::Unsubscribe(topic) => self.unsubscribe_from(handle, &topic).await,
-            // The one is answered before, the other never leaves the stream.
-            Kind::Authenticate(_) | Kind::State(_) => Ok(()),
-        }
+            // It never leaves the stream.
+            Kind::State(_) => Ok(()),
+        }?;
+        Ok(None)
     }
 
     async fn authenticate_as(
@@ -68,20 +73,11 @@ impl Adapter {
         handle: &Handle,
         request: Authenticate,
     ) -> Result<Option<bool>, CallError> {
-        let credentials = credentials(request.clientinfo, request.password, handle)?;
+        let credentials = fields::credentials(request.clientinfo, request.password, handle)?;
         let expiry = request
             .session_expiry
             .map(|seconds| Duration::from_secs(seconds.into()));
         self.clients.authenticate(handle, credentials, expiry).await
-    }
-}
-
-fn letter(publish: &Publish) -> Letter<'_> {
-    Letter {
-        topic: &publish.topic,
-        qos: publish.qos,
-        payload: publish.payload.clone(),
-        retain: publish.retain,
     }
 }
 

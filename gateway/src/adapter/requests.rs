@@ -1,0 +1,132 @@
+//! Unary calls: each becomes a command of the connection that it names.
+
+use proto::{
+    exproto::{
+        AuthenticateRequest, CloseSocketRequest, CodeResponse, PublishRequest, RawPublishRequest,
+        SendBytesRequest, SubscribeRequest, TimerRequest, UnsubscribeRequest,
+        connection_adapter_server::ConnectionAdapter,
+    },
+    stream::{Authenticate, Close, Publish, StartTimer, Subscribe, command::Kind},
+};
+use tonic::{Request, Response, Status, metadata::MetadataMap};
+
+use super::{Adapter, fields, metadata};
+use crate::connection::{CallError, Handle};
+
+type Answer = Result<Response<CodeResponse>, Status>;
+
+impl Adapter {
+    /// Finds the connection, makes the call a command of it, and carries that out; the first of these that fails is
+    /// answered.
+    async fn call(
+        &self,
+        method: &'static str,
+        conn: &str,
+        command: impl FnOnce(&Handle) -> Result<Kind, CallError> + Send,
+    ) -> Answer {
+        let outcome = async {
+            let handle = self.connection(conn)?;
+            let command = command(&handle)?;
+            self.carry_out(&handle, command).await
+        };
+        let (outcome, present) = match outcome.await {
+            Ok(present) => (Ok(()), present),
+            Err(error) => (Err(error), None),
+        };
+        let mut answer = Response::new(self.code(method, conn, outcome));
+        if let Some(present) = present {
+            metadata::tell_session_present(answer.metadata_mut(), present);
+        }
+        Ok(answer)
+    }
+}
+
+fn authenticate(
+    request: AuthenticateRequest,
+    metadata: &MetadataMap,
+) -> Result<Authenticate, CallError> {
+    // What is wrong with the message is said before what is wrong beside it.
+    fields::who(request.clientinfo.as_ref(), &request.password)?;
+    let expiry = metadata::session_expiry(metadata)?;
+    Ok(Authenticate {
+        clientinfo: request.clientinfo,
+        password: request.password,
+        // More than can be written is more than any limit.
+        session_expiry: expiry.map(|expiry| u32::try_from(expiry.as_secs()).unwrap_or(u32::MAX)),
+    })
+}
+
+#[tonic::async_trait]
+impl ConnectionAdapter for Adapter {
+    async fn send(&self, request: Request<SendBytesRequest>) -> Answer {
+        let SendBytesRequest { conn, bytes } = request.into_inner();
+        self.call("Send", &conn, |_| Ok(Kind::Send(bytes))).await
+    }
+
+    async fn close(&self, request: Request<CloseSocketRequest>) -> Answer {
+        let conn = request.into_inner().conn;
+        self.call("Close", &conn, |_| Ok(Kind::Close(Close {})))
+            .await
+    }
+
+    async fn authenticate(&self, request: Request<AuthenticateRequest>) -> Answer {
+        let (metadata, _, mut request) = request.into_parts();
+        let conn = std::mem::take(&mut request.conn);
+        let command = |_: &Handle| Ok(Kind::Authenticate(authenticate(request, &metadata)?));
+        self.call("Authenticate", &conn, command).await
+    }
+
+    async fn start_timer(&self, request: Request<TimerRequest>) -> Answer {
+        let TimerRequest {
+            conn,
+            r#type,
+            interval,
+        } = request.into_inner();
+        let command = |_: &Handle| {
+            fields::timer_type(r#type)?;
+            Ok(Kind::StartTimer(StartTimer { interval }))
+        };
+        self.call("StartTimer", &conn, command).await
+    }
+
+    async fn publish(&self, request: Request<PublishRequest>) -> Answer {
+        let (metadata, _, request) = request.into_parts();
+        let command = |handle: &Handle| {
+            handle.client()?;
+            Ok(Kind::Publish(Publish {
+                topic: request.topic,
+                qos: request.qos,
+                payload: request.payload,
+                retain: metadata::retain(&metadata)?,
+            }))
+        };
+        self.call("Publish", &request.conn, command).await
+    }
+
+    async fn subscribe(&self, request: Request<SubscribeRequest>) -> Answer {
+        let SubscribeRequest { conn, topic, qos } = request.into_inner();
+        let command = |_: &Handle| Ok(Kind::Subscribe(Subscribe { topic, qos }));
+        self.call("Subscribe", &conn, command).await
+    }
+
+    async fn unsubscribe(&self, request: Request<UnsubscribeRequest>) -> Answer {
+        let UnsubscribeRequest { conn, topic } = request.into_inner();
+        let command = |_: &Handle| Ok(Kind::Unsubscribe(topic));
+        self.call("Unsubscribe", &conn, command).await
+    }
+
+    async fn raw_publish(&self, request: Request<RawPublishRequest>) -> Answer {
+        let (metadata, _, request) = request.into_parts();
+        let outcome = async {
+            let letter = Publish {
+                topic: request.topic,
+                qos: request.qos,
+                payload: request.payload,
+                retain: metadata::retain(&metadata)?,
+            };
+            self.publish_raw(letter).await
+        };
+        let outcome = outcome.await;
+        Ok(Response::new(self.code("RawPublish", "", outcome)))
+    }
+}
