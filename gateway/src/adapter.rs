@@ -8,6 +8,8 @@ mod code;
 mod commands;
 /// What calls bring beside their message.
 mod metadata;
+/// Calls of a mirror.
+mod pretence;
 /// What the fields of calls may hold.
 mod fields;
 /// Unary calls, which become commands.
@@ -39,6 +41,8 @@ pub struct Adapter {
     pub ids: Arc<ConnIds>,
     /// Where they are found.
     pub registry: Registry,
+    /// Where the shadows of mirrored connections are found.
+    pub shadows: Registry,
     /// Who authenticates them.
     pub clients: Clients,
     /// Who says what they may do.
@@ -50,12 +54,17 @@ pub struct Adapter {
 }
 
 impl Adapter {
+    /// The connection of that name, which may be a shadow.
     fn connection(&self, conn: &str) -> Result<Handle, CallError> {
         if conn.is_empty() {
             return Err(CallError::Missing("conn"));
         }
         match self.ids.locate(conn)? {
-            Place::Here(sequence) => self.registry.get(sequence).ok_or(CallError::Gone),
+            Place::Here(sequence) => {
+                let found = self.registry.get(sequence);
+                let found = found.or_else(|| self.shadows.get(sequence));
+                found.ok_or(CallError::Gone)
+            }
             Place::Elsewhere => Err(CallError::Gone),
         }
     }
@@ -161,13 +170,19 @@ impl Adapter {
             })
     }
 
-    /// The answer to a call, logged and counted.
-    fn code(&self, method: &str, conn: &str, outcome: Result<(), CallError>) -> CodeResponse {
+    /// The answer to a call, logged, and counted unless a mirror made it.
+    fn code(
+        &self,
+        method: &str,
+        (conn, by_mirror): (&str, bool),
+        outcome: Result<(), CallError>,
+    ) -> CodeResponse {
         if let Err(error) = &outcome {
             tracing::debug!(method, conn, %error, "adapter call refused");
         }
         let response = code::response(outcome);
-        if let Some(index) = ADAPTER_METHODS.iter().position(|each| *each == method) {
+        let index = ADAPTER_METHODS.iter().position(|each| *each == method);
+        if let Some(index) = index.filter(|_| !by_mirror) {
             self.metrics.adapter_call(index, response.code());
         }
         response

@@ -17,13 +17,24 @@ use crate::{
 
 /// The callers that the configuration names.
 pub struct Callers {
-    /// Names and scopes, as in the configuration.
-    all: Vec<(String, Vec<Scope>)>,
+    /// As in the configuration.
+    all: Vec<Caller>,
     tokens: Tokens,
     /// For each file of tokens, whose it is.
     owners: Vec<usize>,
     certificates: HashMap<String, usize>,
 }
+
+/// One of them.
+struct Caller {
+    name: String,
+    scopes: Vec<Scope>,
+    is_mirror: bool,
+}
+
+/// A call of a mirror: it is answered and not carried out. The mark of a request that was let through.
+#[derive(Clone, Copy, Debug)]
+pub struct OfMirror;
 
 /// Why a call is turned away.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -91,7 +102,11 @@ impl Callers {
             certificates: certificates.collect(),
             all: callers
                 .iter()
-                .map(|caller| (caller.name.clone(), caller.scopes.clone()))
+                .map(|caller| Caller {
+                    name: caller.name.clone(),
+                    scopes: caller.scopes.clone(),
+                    is_mirror: caller.mirror,
+                })
                 .collect(),
         }))
     }
@@ -108,19 +123,20 @@ impl Callers {
         each.filter_map(|caller| caller.token_file.clone())
     }
 
-    /// Whether this call may be made, or why not. A token counts before a certificate.
+    /// Whether this call may be made, or why not; and the mark of those that are a mirror's. A token counts before a
+    /// certificate.
     pub fn check(
         &self,
         headers: &HeaderMap,
         peer: Option<&Peer>,
         (method, scope): (&'static str, Scope),
-    ) -> Result<(), Refused> {
-        let (name, scopes) = &self.all[self.identify(headers, peer)?];
-        if scopes.contains(&scope) {
-            return Ok(());
+    ) -> Result<Option<OfMirror>, Refused> {
+        let caller = &self.all[self.identify(headers, peer)?];
+        if caller.scopes.contains(&scope) {
+            return Ok(caller.is_mirror.then_some(OfMirror));
         }
         Err(Refused::Scope {
-            caller: name.clone(),
+            caller: caller.name.clone(),
             scope,
             method,
         })

@@ -26,6 +26,10 @@ mod outbox;
 mod timers;
 /// Its place among the clients.
 mod claim;
+/// What its shadow is told.
+mod copying;
+/// Its shadow.
+mod shadow;
 /// What it tells of itself.
 mod description;
 /// Why it ended.
@@ -53,7 +57,8 @@ pub use self::{
     description::{Description, Moment, Origin},
     handle::Handle,
     phase::{Attempt, Begin, Client},
-    settings::{Executor, InProcess, Settings, Tuning},
+    settings::{Executor, InProcess, Mirrored, Settings, Tuning},
+    shadow::Shadow,
     timers::Patience,
 };
 use self::{
@@ -67,6 +72,7 @@ use crate::{
     admission::{Direction, Flow},
     broker::{Session, Subscriptions, queue},
     conn_id::ConnId,
+    mirror::{Pair, Side},
     transport::{ConnInfo, Socket},
 };
 
@@ -113,17 +119,20 @@ enum Event {
 }
 
 impl Connection {
-    /// A connection over `socket`, and the handle to it.
+    /// A connection over `socket`, and the handle to it. `pair` is what it shares with its shadow, if it has one.
+    #[must_use]
     pub fn new(
         id: ConnId,
         key: u64,
         info: ConnInfo,
         settings: Arc<Settings>,
         socket: Box<dyn Socket>,
+        pair: Option<Arc<Pair>>,
     ) -> (Handle, Box<Self>) {
         let keeps_boundaries = socket.keeps_boundaries();
         let flow = (!info.transport.is_datagram()).then(|| Flow::new(&settings.gate));
-        let shared = Arc::new(Shared::new(id, key, info, settings, keeps_boundaries));
+        let side = pair.map(|pair| (Side::Real, pair));
+        let shared = Arc::new(Shared::new(id, key, info, settings, keeps_boundaries, side));
         let inbound = Inbound::new(shared.clone());
         let connection = Box::new(Self {
             socket,

@@ -4,6 +4,8 @@
 mod listeners;
 /// The handlers, and what a reload makes of them.
 mod handlers;
+/// The mirror.
+mod mirror;
 /// A new configuration for a gateway that runs.
 mod reload;
 /// What all callbacks of a listener carry.
@@ -42,7 +44,7 @@ use crate::{
     clients::Clients,
     conn_id::{ConnIds, KeyError},
     connection::{Executor, InProcess},
-    handler::{self, Handlers, stream::Identity},
+    handler::{self, stream::Identity},
     http::Health,
     listen::{self, Connections, Security},
     management::{Management, Subjects},
@@ -105,6 +107,9 @@ pub enum Error {
     /// What tells where handlers are, or how they are spoken to, cannot be used.
     #[error(transparent)]
     Handler(#[from] handler::Error),
+    /// The same of the mirror.
+    #[error("handler.mirror, as a handler")]
+    Mirror(#[source] handler::Error),
     /// The service that tells handlers the adapter's schema could not be built.
     #[error("cannot build the reflection service")]
     Reflection(#[from] tonic_reflection::server::Error),
@@ -178,11 +183,7 @@ impl Gateway {
             .filter_map(Result::err)
             .chain(authorization.into_iter().map(Error::from))
             .chain(Servers::check(config))
-            .chain(
-                Handlers::check(&config.handler)
-                    .into_iter()
-                    .map(Error::from),
-            )
+            .chain(handlers::check(&config.handler))
             .collect()
     }
 
@@ -200,7 +201,7 @@ impl Gateway {
             epoch: ids.epoch(),
             adapter_address: headers::adapter_address(&config, ports.adapter.1).unwrap_or_default(),
         };
-        let handlers = handlers::start(&config.handler, identity, &registry)?;
+        let handlers = handlers::start(&config.handler, identity.clone(), &registry)?;
         let broker = start_broker(&config.broker, pod.as_str());
         metrics.observe_handlers(&handlers);
         metrics.observe_streams(&handlers);
@@ -216,19 +217,23 @@ impl Gateway {
             bans.clone(),
             broker.clone(),
         );
+        let shadows = Registry::default();
         let adapter = Arc::new(Adapter {
             ids: ids.clone(),
             registry: registry.clone(),
+            shadows: shadows.clone(),
             clients: clients.clone(),
             authorizer: authorizer.clone(),
             broker: broker.clone(),
             metrics: metrics.clone(),
         });
         let streams = config.handler.service == HandlerService::ConnectionStream;
-        let executor: Option<Arc<dyn Executor>> = match in_process {
-            None if streams => Some(Arc::new(adapter::Commands::new(adapter.clone()))),
-            _ => None,
-        };
+        let commands: Arc<dyn Executor> = Arc::new(adapter::Commands::new(adapter.clone()));
+        let mirror = mirror::start(&config.handler, identity, &shadows, &commands)?;
+        if let Some(started) = &mirror {
+            metrics.observe_mirror(&started.mirror);
+        }
+        let executor = Some(commands).filter(|_| streams && in_process.is_none());
         let listeners = Arc::new(Listeners::new(Shared {
             handlers: handlers.clone(),
             broker,
@@ -244,6 +249,7 @@ impl Gateway {
             adapter: ports.adapter.1,
             executor,
             in_process,
+            mirror,
         }));
         listeners.apply(&config, || ())?;
         let subjects = Subjects {
@@ -317,11 +323,19 @@ impl Gateway {
             connections,
             handlers,
             lingering,
+            mirror,
             ..
         } = listeners.shared();
         let drain = reloader.config().drain.clone();
         handlers.drain(drain.timeout);
+        if let Some(started) = mirror {
+            started.mirror.handlers.drain(drain.timeout);
+        }
         let drained = shutdown::drain(connections, handlers, lingering, &drain).await;
+        if let Some(started) = mirror {
+            // Nobody waits for it longer than that.
+            let _ = timeout(LAST_ANSWERS, started.mirror.drain()).await;
+        }
         end.cancel();
         // Their last answers; whoever keeps a connection open does not keep the process.
         let management = async {

@@ -37,6 +37,8 @@ pub mod handler;
 pub mod conn_id;
 /// The table of live connections.
 pub mod registry;
+/// A second handler that is tried with live traffic.
+pub mod mirror;
 /// What handlers call.
 pub mod adapter;
 /// The door of servers that are not for devices.

@@ -162,7 +162,17 @@ impl Listener {
         let (id, sequence) = self.connections.ids.mint();
         let settings = self.settings.clone();
         let device = info.bannable();
-        let (handle, connection) = Connection::new(id, sequence, info, settings, socket);
+        let by_bytes = !socket.keeps_boundaries();
+        let mirrored = settings.mirrored.as_ref();
+        let chosen = mirrored.and_then(|mirrored| mirrored.mirror.choose(&id, by_bytes));
+        let pair = chosen.as_ref().map(|chosen| chosen.pair.clone());
+        let (handle, connection) =
+            Connection::new(id, sequence, info, settings.clone(), socket, pair);
+        if let (Some(mirrored), Some(chosen)) = (mirrored, chosen) {
+            let settings = mirrored.settings.clone();
+            let ids = &self.connections.ids;
+            mirrored.mirror.follow(&connection, chosen, ids, settings);
+        }
         let registration = self.connections.registry.register(sequence, handle.clone());
         // Whoever was to be closed while this device shook hands did not find it in the registry.
         if self.settings.gate.bans().covers(device, None).is_some() {

@@ -27,6 +27,8 @@ mod pod;
 mod handlers;
 /// What is shown of the broker.
 mod broker;
+/// What is shown of the mirror.
+mod mirror;
 /// What is shown of authentication.
 mod authentication;
 /// What is shown of ordered streams.

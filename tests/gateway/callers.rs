@@ -25,6 +25,8 @@ mod scopes;
 mod tokens;
 /// Who is known by a certificate, and the adapter's own.
 mod certificates;
+/// A mirror, whose calls are not carried out.
+mod mirror;
 
 /// The adapter's methods, and what each needs.
 const METHODS: [(&str, Scope); 8] = [
@@ -47,6 +49,7 @@ fn caller(folder: &TempDir, name: &str, scopes: &[Scope]) -> Caller {
         token_file: Some(token_file),
         certificate: None,
         scopes: scopes.to_vec(),
+        mirror: false,
     }
 }
 

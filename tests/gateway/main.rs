@@ -44,6 +44,8 @@ mod authentication;
 mod authorization;
 /// Handlers that are slow, wrong, absent or lost.
 mod handlers;
+/// A second handler that is tried with live traffic.
+mod mirror;
 /// Where handlers are found, and which one a connection goes to.
 mod endpoints;
 /// The ordered stream.

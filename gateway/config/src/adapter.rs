@@ -17,7 +17,7 @@ pub struct Adapter {
 
     /// Who may call, and what for. Empty: whoever reaches the port may do everything.
     #[schemars(
-        example = "[{name: a, token_file: /tokens/a, certificate: a.test, scopes: [send]}]"
+        example = "[{name: a, token_file: /a, certificate: b, scopes: [raw], mirror: true}]"
     )]
     pub callers: Vec<Caller>,
 

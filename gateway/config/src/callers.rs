@@ -28,6 +28,16 @@ pub struct Caller {
     /// all but `raw`.
     #[serde(default = "Scope::unless_said")]
     pub scopes: Vec<Scope>,
+
+    /// Whether it is the mirror (`handler.mirror`): its calls are answered as if they were carried out,
+    /// and are not, whatever they name. Calls by an ordered stream need no such mark.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub mirror: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_false(yes: &bool) -> bool {
+    !yes
 }
 
 /// Some of the adapter's calls.

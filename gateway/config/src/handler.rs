@@ -20,6 +20,7 @@ pub use canary::{Canary, Rollback};
 pub use choice::{Affinity, Ejection, HealthChecks};
 pub use found::{HandlerDns, HandlerTls};
 pub use list::HandlerList;
+pub use mirror::Mirror;
 
 /// Addresses, and names of hosts.
 mod address;
@@ -33,6 +34,8 @@ mod choice;
 mod found;
 /// A file with addresses.
 mod list;
+/// A second handler that is tried with live traffic.
+mod mirror;
 
 /// The handler and the gateway's patience with it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -154,6 +157,9 @@ pub struct Handler {
 
     /// A second set of replicas, which gets a share of the connections.
     pub canary: Canary,
+
+    /// A second handler that is tried with live traffic, and harms nobody.
+    pub mirror: Mirror,
 }
 
 impl Default for Handler {
@@ -185,6 +191,7 @@ impl Default for Handler {
             backoff_max: Duration::from_secs(5),
             stream: Stream::default(),
             canary: Canary::default(),
+            mirror: Mirror::default(),
         }
     }
 }
@@ -288,7 +295,8 @@ impl Handler {
     /// The files that are read again when they change.
     #[must_use]
     pub fn files(&self) -> Vec<PathBuf> {
-        let lists = self.file.iter().chain(&self.canary.file).cloned();
+        let files = [&self.file, &self.canary.file, &self.mirror.file];
+        let lists = files.into_iter().flatten().cloned();
         lists.chain(self.tls.files()).collect()
     }
 }

@@ -151,8 +151,8 @@ pub use framing::{
 };
 pub use handler::{
     Affinity, Canary, Concurrency, Ejection, Handler, HandlerAddress, HandlerDns, HandlerList,
-    HandlerService, HandlerSource, HandlerTls, HealthChecks, HostName, HostPort, Nameserver,
-    OnHandlerLoss, RetryBudget, Rollback, Stream,
+    HandlerService, HandlerSource, HandlerTls, HealthChecks, HostName, HostPort, Mirror,
+    Nameserver, OnHandlerLoss, RetryBudget, Rollback, Stream,
 };
 pub use limits::{AccessRule, Limits, Traffic};
 pub use listener::{IdleTimeout, Listener, Transport};

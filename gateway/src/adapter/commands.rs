@@ -5,10 +5,11 @@ use std::{sync::Arc, time::Duration};
 use futures_util::future::BoxFuture;
 use proto::stream::{Authenticate, command::Kind};
 
-use super::{Adapter, fields};
+use super::{Adapter, fields, pretence::needs_client};
 use crate::{
-    connection::{CallError, Executor, Handle},
+    connection::{Executor, Handle},
     handler::stream::Outcome,
+    mirror::{Call, Known, Pair, Side},
 };
 
 /// The adapter, as ordered streams call it.
@@ -31,7 +32,8 @@ impl Executor for Commands {
                 Ok(present) => (Ok(()), present),
                 Err(error) => (Err(error), None),
             };
-            let response = adapter.code(method, handle.id().as_str(), outcome);
+            let caller = (handle.id().as_str(), handle.is_shadow());
+            let response = adapter.code(method, caller, outcome);
             Outcome {
                 code: response.code(),
                 message: response.message,
@@ -42,12 +44,25 @@ impl Executor for Commands {
 }
 
 impl Adapter {
-    /// Carries a command out. Of Authenticate, where the client has a session: whether it was there before.
-    pub(super) async fn carry_out(
-        &self,
-        handle: &Handle,
-        command: Kind,
-    ) -> Result<Option<bool>, CallError> {
+    /// Carries a command out, unless it is a shadow's. Of Authenticate, where the client has a session: whether it was
+    /// there before.
+    pub(super) async fn carry_out(&self, handle: &Handle, command: Kind) -> Known {
+        match handle.mirrored() {
+            None => self.really_carry_out(handle, command).await,
+            Some((Side::Mirror, pair)) => self.pretend(handle, pair, &command),
+            Some((Side::Real, pair)) => {
+                // Before it is carried out: the mirror may make the same call in the meantime, or after a Close.
+                let ticket = compared(handle, pair, &command).and_then(|call| pair.real(call));
+                let outcome = self.really_carry_out(handle, command).await;
+                if let Some(ticket) = ticket {
+                    pair.comparison.answered(ticket, outcome.clone());
+                }
+                outcome
+            }
+        }
+    }
+
+    async fn really_carry_out(&self, handle: &Handle, command: Kind) -> Known {
         match command {
             Kind::Send(bytes) => handle.send(bytes).await,
             Kind::Close(_) => handle.close().await,
@@ -68,17 +83,22 @@ impl Adapter {
         Ok(None)
     }
 
-    async fn authenticate_as(
-        &self,
-        handle: &Handle,
-        request: Authenticate,
-    ) -> Result<Option<bool>, CallError> {
+    async fn authenticate_as(&self, handle: &Handle, request: Authenticate) -> Known {
         let credentials = fields::credentials(request.clientinfo, request.password, handle)?;
         let expiry = request
             .session_expiry
             .map(|seconds| Duration::from_secs(seconds.into()));
         self.clients.authenticate(handle, credentials, expiry).await
     }
+}
+
+/// What is compared of a call of the handler: nothing where the connection has ended, or is not that far.
+fn compared(handle: &Handle, pair: &Pair, command: &Kind) -> Option<Call> {
+    handle.alive().ok()?;
+    if needs_client(command) {
+        handle.client().ok()?;
+    }
+    pair.comparison.looks_at(command)
 }
 
 /// The adapter's method that a command stands for.

@@ -8,32 +8,50 @@ use proto::{
     },
     stream::{Authenticate, Close, Publish, StartTimer, Subscribe, command::Kind},
 };
-use tonic::{Request, Response, Status, metadata::MetadataMap};
+use tonic::{Extensions, Request, Response, Status, metadata::MetadataMap};
 
 use super::{Adapter, fields, metadata};
-use crate::connection::{CallError, Handle};
+use crate::{
+    callers::OfMirror,
+    connection::{CallError, Handle},
+};
 
 type Answer = Result<Response<CodeResponse>, Status>;
 
+/// Which call it is, and whether a mirror makes it.
+struct Call(&'static str, bool);
+
+impl Call {
+    fn new(method: &'static str, extensions: &Extensions) -> Self {
+        Self(method, extensions.get::<OfMirror>().is_some())
+    }
+}
+
 impl Adapter {
     /// Finds the connection, makes the call a command of it, and carries that out; the first of these that fails is
-    /// answered.
+    /// answered. Whatever a mirror calls for a connection that is no shadow is not carried out.
     async fn call(
         &self,
-        method: &'static str,
+        Call(method, by_mirror): Call,
         conn: &str,
         command: impl FnOnce(&Handle) -> Result<Kind, CallError> + Send,
     ) -> Answer {
+        let found = self.connection(conn);
+        let is_shadow = found.as_ref().is_ok_and(Handle::is_shadow);
         let outcome = async {
-            let handle = self.connection(conn)?;
+            let handle = found?;
             let command = command(&handle)?;
+            if by_mirror && !is_shadow {
+                return self.check(&handle, &command).map(|()| None);
+            }
             self.carry_out(&handle, command).await
         };
         let (outcome, present) = match outcome.await {
             Ok(present) => (Ok(()), present),
             Err(error) => (Err(error), None),
         };
-        let mut answer = Response::new(self.code(method, conn, outcome));
+        let caller = (conn, by_mirror || is_shadow);
+        let mut answer = Response::new(self.code(method, caller, outcome));
         if let Some(present) = present {
             metadata::tell_session_present(answer.metadata_mut(), present);
         }
@@ -59,24 +77,27 @@ fn authenticate(
 #[tonic::async_trait]
 impl ConnectionAdapter for Adapter {
     async fn send(&self, request: Request<SendBytesRequest>) -> Answer {
+        let call = Call::new("Send", request.extensions());
         let SendBytesRequest { conn, bytes } = request.into_inner();
-        self.call("Send", &conn, |_| Ok(Kind::Send(bytes))).await
+        self.call(call, &conn, |_| Ok(Kind::Send(bytes))).await
     }
 
     async fn close(&self, request: Request<CloseSocketRequest>) -> Answer {
+        let call = Call::new("Close", request.extensions());
         let conn = request.into_inner().conn;
-        self.call("Close", &conn, |_| Ok(Kind::Close(Close {})))
-            .await
+        self.call(call, &conn, |_| Ok(Kind::Close(Close {}))).await
     }
 
     async fn authenticate(&self, request: Request<AuthenticateRequest>) -> Answer {
-        let (metadata, _, mut request) = request.into_parts();
+        let (metadata, extensions, mut request) = request.into_parts();
+        let call = Call::new("Authenticate", &extensions);
         let conn = std::mem::take(&mut request.conn);
         let command = |_: &Handle| Ok(Kind::Authenticate(authenticate(request, &metadata)?));
-        self.call("Authenticate", &conn, command).await
+        self.call(call, &conn, command).await
     }
 
     async fn start_timer(&self, request: Request<TimerRequest>) -> Answer {
+        let call = Call::new("StartTimer", request.extensions());
         let TimerRequest {
             conn,
             r#type,
@@ -86,11 +107,12 @@ impl ConnectionAdapter for Adapter {
             fields::timer_type(r#type)?;
             Ok(Kind::StartTimer(StartTimer { interval }))
         };
-        self.call("StartTimer", &conn, command).await
+        self.call(call, &conn, command).await
     }
 
     async fn publish(&self, request: Request<PublishRequest>) -> Answer {
-        let (metadata, _, request) = request.into_parts();
+        let (metadata, extensions, request) = request.into_parts();
+        let call = Call::new("Publish", &extensions);
         let command = |handle: &Handle| {
             handle.client()?;
             Ok(Kind::Publish(Publish {
@@ -100,23 +122,26 @@ impl ConnectionAdapter for Adapter {
                 retain: metadata::retain(&metadata)?,
             }))
         };
-        self.call("Publish", &request.conn, command).await
+        self.call(call, &request.conn, command).await
     }
 
     async fn subscribe(&self, request: Request<SubscribeRequest>) -> Answer {
+        let call = Call::new("Subscribe", request.extensions());
         let SubscribeRequest { conn, topic, qos } = request.into_inner();
         let command = |_: &Handle| Ok(Kind::Subscribe(Subscribe { topic, qos }));
-        self.call("Subscribe", &conn, command).await
+        self.call(call, &conn, command).await
     }
 
     async fn unsubscribe(&self, request: Request<UnsubscribeRequest>) -> Answer {
+        let call = Call::new("Unsubscribe", request.extensions());
         let UnsubscribeRequest { conn, topic } = request.into_inner();
         let command = |_: &Handle| Ok(Kind::Unsubscribe(topic));
-        self.call("Unsubscribe", &conn, command).await
+        self.call(call, &conn, command).await
     }
 
     async fn raw_publish(&self, request: Request<RawPublishRequest>) -> Answer {
-        let (metadata, _, request) = request.into_parts();
+        let (metadata, extensions, request) = request.into_parts();
+        let Call(method, by_mirror) = Call::new("RawPublish", &extensions);
         let outcome = async {
             let letter = Publish {
                 topic: request.topic,
@@ -124,9 +149,12 @@ impl ConnectionAdapter for Adapter {
                 payload: request.payload,
                 retain: metadata::retain(&metadata)?,
             };
+            if by_mirror {
+                return self.check_letter(&letter);
+            }
             self.publish_raw(letter).await
         };
         let outcome = outcome.await;
-        Ok(Response::new(self.code("RawPublish", "", outcome)))
+        Ok(Response::new(self.code(method, ("", by_mirror), outcome)))
     }
 }

@@ -12,7 +12,7 @@ use futures_util::future::Either;
 use tonic::{Status, body::Body, server::NamedService};
 use tower::Service;
 
-use super::Callers;
+use super::{Callers, OfMirror};
 use crate::{
     door::Peer,
     metrics::{ADAPTER_METHODS, Metrics},
@@ -49,22 +49,22 @@ impl<S> Guard<S> {
         }
     }
 
-    fn check<B>(&self, request: &http::Request<B>) -> Result<(), Status> {
+    fn check<B>(&self, request: &http::Request<B>) -> Result<Option<OfMirror>, Status> {
         let Some(callers) = &self.callers else {
-            return Ok(());
+            return Ok(None);
         };
         // A call that does not exist is answered so, to those who may call at all.
         let called = request.uri().path().rsplit('/').next().unwrap_or_default();
         let known = ADAPTER_METHODS.iter().position(|method| *method == called);
         let peer = request.extensions().get::<Peer>();
-        let refused = match known {
+        let checked = match known {
             Some(place) => {
                 let call = (ADAPTER_METHODS[place], NEEDED[place]);
                 callers.check(request.headers(), peer, call)
             }
-            None => callers.identify(request.headers(), peer).map(drop),
+            None => callers.identify(request.headers(), peer).map(|_| None),
         };
-        refused.map_err(|refused| {
+        checked.map_err(|refused| {
             let method = known.map_or("other", |place| ADAPTER_METHODS[place]);
             self.metrics.adapter_refused(method, refused.reason());
             let address = peer.map(|peer| peer.address);
@@ -97,9 +97,14 @@ where
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+    fn call(&mut self, mut request: http::Request<Body>) -> Self::Future {
         match self.check(&request) {
-            Ok(()) => Either::Right(self.inner.call(request)),
+            Ok(mark) => {
+                if let Some(mark) = mark {
+                    request.extensions_mut().insert(mark);
+                }
+                Either::Right(self.inner.call(request))
+            }
             Err(status) => Either::Left(ready(Ok(status.into_http()))),
         }
     }

@@ -23,6 +23,7 @@ fn callers() -> (TempDir, Callers) {
             token_file,
             certificate: certificate.map(str::to_owned),
             scopes: scopes.to_vec(),
+            mirror: name == "by-name",
         }
     };
     let config = config::Adapter {
@@ -65,9 +66,11 @@ fn without_callers_nobody_is_asked() {
 fn a_caller_is_known_by_its_token_or_its_certificate() {
     let (_folder, callers) = callers();
     let nothing = HeaderMap::new();
-    callers.check(&bearing(TOKEN), None, SEND).unwrap();
+    let carried_out = callers.check(&bearing(TOKEN), None, SEND).unwrap();
+    assert!(carried_out.is_none());
     let named = showing(&["cn", "rules.example.net"]);
-    callers.check(&nothing, Some(&named), SEND).unwrap();
+    let of_mirror = callers.check(&nothing, Some(&named), SEND).unwrap();
+    assert!(of_mirror.is_some());
     let both = showing(&["urn:both"]);
     callers.check(&nothing, Some(&both), RAW).unwrap();
     callers

@@ -100,6 +100,16 @@ impl Callbacks {
         self.pending.resume(queue)
     }
 
+    /// Messages come from this queue, which nobody subscribes.
+    pub(super) fn follow(&mut self, queue: Arc<Queue>) {
+        self.pending.follow(queue);
+    }
+
+    /// All that there is to tell is on its way.
+    pub(super) fn has_nothing_waiting(&self) -> bool {
+        self.pending.is_empty()
+    }
+
     /// Ready when the queue has messages that do not wait here yet, or has overflowed.
     pub(super) fn poll_messages(&self, cx: &mut Context<'_>) -> Poll<Ready> {
         self.pending.poll_messages(cx)

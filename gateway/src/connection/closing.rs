@@ -49,6 +49,9 @@ impl Connection {
             drop(socket);
         }
         callbacks.finish(reason).await;
+        if let Some(pair) = shared.copied_to() {
+            pair.copies.end(reason);
+        }
         shared.settings.metrics.closed(reason);
         log_close(&shared, reason);
     }

@@ -28,7 +28,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 pub use self::policy::Policy;
 pub(super) use self::{patience::Patience, request::message, standing::Standing, wish::of as wish};
-use super::{CloseReason, Handle, handle::Shared};
+use super::{CloseReason, Handle, copying, handle::Shared};
 use crate::{
     broker::queue::Batch,
     handler::{Failure, Method, frame},
@@ -111,6 +111,9 @@ impl Delivery {
                 let stats = self.shared.settings.broker.stats();
                 stats.discarded.fetch_add(batch.lost() as u64, Relaxed);
             }
+        }
+        if outcome.is_ok() {
+            copying::event(&self.shared, &self.event);
         }
         if matches!(self.event, Event::Closed(_)) && outcome.is_ok() {
             outcome = self.standing.finish().await.map_err(Stop::Close);
@@ -213,7 +216,7 @@ impl Delivery {
             is_repeat = true;
             let met = std::mem::replace(&mut self.standing.met, true);
             if met {
-                self.shared.phase.rebound();
+                self.shared.rebound();
             }
             self.standing.introductions += 1;
             let attempt = self.standing.introductions;

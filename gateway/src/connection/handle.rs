@@ -1,5 +1,10 @@
 //! What may be asked of a connection: a [`Handle`], cheap to clone, whose methods are the whole API.
 
+/// On which side of a mirror it is.
+mod mirrored;
+/// Calls that wait.
+mod turn;
+
 use std::{
     fmt,
     sync::{
@@ -26,11 +31,9 @@ use super::{
 use crate::{
     broker::{Filter, Qos},
     conn_id::ConnId,
+    mirror::{Pair, Side},
     transport::{ConnInfo, Transport},
 };
-
-/// Calls that wait for room may bring so many times the bytes that the outbox holds.
-const WAITING_OUTBOXES: usize = 4;
 
 /// What the adapter may ask of a live connection.
 pub(super) enum Command {
@@ -87,6 +90,8 @@ pub(super) struct Shared {
     pub(super) keeps_boundaries: bool,
     /// As it was when the connection began: its permits are out.
     pub(super) outbox_limit: usize,
+    /// Where it is mirrored, or is a shadow: what it shares with the other one.
+    side: Option<(Side, Arc<Pair>)>,
     waiting: AtomicU32,
     waiting_bytes: AtomicUsize,
     asked: OnceLock<CloseReason>,
@@ -102,6 +107,7 @@ impl Shared {
         info: ConnInfo,
         settings: Arc<Settings>,
         keeps_boundaries: bool,
+        side: Option<(Side, Arc<Pair>)>,
     ) -> Self {
         let outbox_limit = settings.tuning().limits.outbox_limit.bytes();
         Self {
@@ -118,6 +124,7 @@ impl Shared {
             mailbox: Mailbox::new(),
             keeps_boundaries,
             outbox_limit,
+            side,
             waiting: AtomicU32::new(0),
             waiting_bytes: AtomicUsize::new(0),
             asked: OnceLock::new(),
@@ -179,16 +186,7 @@ impl Handle {
         if bytes.is_empty() && !shared.keeps_boundaries {
             return self.alive();
         }
-        let most = shared.settings.tuning().max_send;
-        if bytes.len() > most {
-            return Err(CallError::Invalid {
-                field: "bytes",
-                problem: format!(
-                    "{} bytes do not fit into one datagram of this listener; send {most} or fewer",
-                    bytes.len()
-                ),
-            });
-        }
+        self.fits(&bytes)?;
         let wanted = Outbox::permits(shared.outbox_limit, shared.keeps_boundaries, bytes.len());
         let permit = match shared.room.try_acquire_many(wanted) {
             Ok(permit) => permit,
@@ -208,6 +206,21 @@ impl Handle {
         // They are the outbox's now, which gives them back as the socket takes the bytes.
         permit.forget();
         Ok(())
+    }
+
+    /// Whether so many bytes can be sent at once.
+    pub fn fits(&self, bytes: &Bytes) -> Result<(), CallError> {
+        let most = self.0.settings.tuning().max_send;
+        if bytes.len() <= most {
+            return Ok(());
+        }
+        Err(CallError::Invalid {
+            field: "bytes",
+            problem: format!(
+                "{} bytes do not fit into one datagram of this listener; send {most} or fewer",
+                bytes.len()
+            ),
+        })
     }
 
     /// As `send` where nothing has to be waited for; else nothing is done, and the bytes come back.
@@ -372,39 +385,5 @@ impl Handle {
         sent.map_err(|_| CallError::Gone)?;
         self.wake();
         Ok(())
-    }
-
-    /// A place among the calls that may wait on this connection, for one that brings so many bytes. A call that waits
-    /// alone may bring any number.
-    fn turn(&self, bytes: usize) -> Result<Turn<'_>, CallError> {
-        let shared = &*self.0;
-        let max_waiting_calls = shared.settings.tuning().limits.max_waiting_calls;
-        let turn = Turn { shared, bytes };
-        let calls = shared.waiting.fetch_add(1, Ordering::Relaxed);
-        let before = shared.waiting_bytes.fetch_add(bytes, Ordering::Relaxed);
-        let most = shared.outbox_limit.saturating_mul(WAITING_OUTBOXES);
-        if calls >= max_waiting_calls || (calls > 0 && before + bytes > most) {
-            return Err(CallError::Busy {
-                calls,
-                bytes: before,
-            });
-        }
-        Ok(turn)
-    }
-}
-
-/// Gives the place back.
-struct Turn<'a> {
-    shared: &'a Shared,
-    bytes: usize,
-}
-
-impl Drop for Turn<'_> {
-    fn drop(&mut self) {
-        self.shared.waiting.fetch_sub(1, Ordering::Relaxed);
-        let bytes = self.bytes;
-        self.shared
-            .waiting_bytes
-            .fetch_sub(bytes, Ordering::Relaxed);
     }
 }

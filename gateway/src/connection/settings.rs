@@ -15,6 +15,7 @@ use crate::{
     broker::{Broker, queue},
     handler::{Handlers, stream::Outcome},
     metrics::{ListenerMetrics, Metrics},
+    mirror::Mirror,
 };
 
 /// A handler in this process: it is given the connection and bytes that were read.
@@ -48,8 +49,18 @@ pub struct Settings {
     pub lingering: Arc<Semaphore>,
     /// Who is let in, and how fast.
     pub gate: Gate,
-    /// What a reload may change. Open connections see it at their next look.
-    pub tuning: ArcSwap<Tuning>,
+    /// What a reload may change. Open connections see it at their next look; so do their shadows.
+    pub tuning: Arc<ArcSwap<Tuning>>,
+    /// Where connections are mirrored: by whom.
+    pub mirrored: Option<Mirrored>,
+}
+
+/// How the connections of a listener are mirrored.
+pub struct Mirrored {
+    /// By whom.
+    pub mirror: Arc<Mirror>,
+    /// What their shadows share.
+    pub settings: Arc<Settings>,
 }
 
 /// What a reload may change.
@@ -72,6 +83,7 @@ pub struct Tuning {
 
 impl Settings {
     /// What the last reload left.
+    #[must_use]
     pub fn tuning(&self) -> Guard<Arc<Tuning>> {
         self.tuning.load()
     }

@@ -6,7 +6,7 @@ use super::Error;
 use crate::{
     connection::Policy,
     handler::{
-        Handlers,
+        self, Handlers,
         stream::{Credits, Identity},
     },
     metrics::Metrics,
@@ -22,6 +22,16 @@ pub(super) fn start(
     let registry = registry.clone();
     let on_loss: Arc<dyn Fn() + Send + Sync> = Arc::new(move || registry.wake_all());
     Ok(Handlers::start(config, identity, on_loss)?)
+}
+
+/// What the configuration names, also for the mirror, and cannot be used.
+pub(super) fn check(config: &config::Handler) -> Vec<Error> {
+    let own = Handlers::check(config).into_iter().map(Error::from);
+    let mirror = config.of_mirror();
+    let mirror = mirror.iter().flat_map(Handlers::check);
+    // TLS is the same.
+    let mirror = mirror.filter(|error| !matches!(error, handler::Error::Tls(_)));
+    own.chain(mirror.map(Error::Mirror)).collect()
 }
 
 /// What to do when they fail.
@@ -40,25 +50,35 @@ pub(super) fn policy(config: &config::Handler) -> Policy {
     }
 }
 
-/// What a reload makes of the settings: where handlers are found may change, and who goes to the canary.
+/// What a reload makes of the settings: where handlers are found may change, who goes to the canary, and how much is
+/// mirrored.
 pub(super) fn stays(current: &config::Handler, new: &config::Handler) -> config::Handler {
     config::Handler {
         addresses: new.addresses.clone(),
         dns: new.dns.clone(),
         file: new.file.clone(),
         canary: new.canary.clone(),
+        mirror: config::Mirror {
+            percent: new.mirror.percent,
+            ..current.mirror.clone()
+        },
         ..current.clone()
     }
 }
 
 /// Reads again what has one of these files.
-pub(super) fn refresh(handlers: &Handlers, changed: &[PathBuf], metrics: &Metrics) {
+pub(super) fn refresh(
+    whose: &'static str,
+    handlers: &Handlers,
+    changed: &[PathBuf],
+    metrics: &Metrics,
+) {
     for (what, read) in handlers.refresh(changed) {
         metrics.reloaded(what, read.is_ok());
         match read.map_err(anyhow::Error::from) {
-            Ok(()) => tracing::info!(whose = "handler", "took changed {what}"),
+            Ok(()) => tracing::info!(whose, "took changed {what}"),
             Err(error) => tracing::error!(
-                whose = "handler",
+                whose,
                 error = format!("{error:#}"),
                 "cannot use changed {what}; the old ones stay in use"
             ),

@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{Error, handlers::policy, tuning::tuning};
+use super::{Error, handlers::policy, mirror, tuning::tuning};
 use crate::{
     admission::{Bans, Gate, Level},
     broker::Broker,
@@ -24,6 +24,7 @@ pub(super) struct Shared {
     /// Where the ordered stream is spoken: who carries out its commands.
     pub(super) executor: Option<Arc<dyn Executor>>,
     pub(super) in_process: Option<InProcess>,
+    pub(super) mirror: Option<mirror::Started>,
     pub(super) broker: Broker,
     pub(super) metrics: Arc<Metrics>,
     /// Sockets that wait for their device to close.
@@ -213,7 +214,7 @@ impl Listeners {
             counts
         });
         let level = Level::new(&config.limits);
-        let settings = Settings {
+        let mut settings = Settings {
             listener: name,
             policy,
             handlers: shared.handlers.clone(),
@@ -224,8 +225,11 @@ impl Listeners {
             metrics: shared.metrics.clone(),
             lingering: shared.lingering.clone(),
             gate: Gate::new(shared.pod.clone(), level.clone(), shared.bans.clone()),
-            tuning: ArcSwap::from_pointee(tuning),
+            tuning: Arc::new(ArcSwap::from_pointee(tuning)),
+            mirrored: None,
         };
+        let mirror = shared.mirror.as_ref();
+        settings.mirrored = mirror.map(|mirror| mirror.of_listener(&settings));
         let bind = config.bind;
         // They may have been another listener's.
         sockets.adjust(&config);

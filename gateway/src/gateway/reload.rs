@@ -97,6 +97,9 @@ impl Reloader {
             self.0.authorizer.apply(authorization);
             self.0.clients.configure(config);
             handlers.configure(found);
+            if let Some(mirror) = &self.0.listeners.shared().mirror {
+                mirror.configure(&config.handler);
+            }
         })
     }
 
@@ -122,7 +125,10 @@ impl Reloader {
         self.0.authorizer.refresh(changed);
         self.0.servers.refresh(changed);
         let shared = self.0.listeners.shared();
-        handlers::refresh(&shared.handlers, changed, &shared.metrics);
+        handlers::refresh("handler", &shared.handlers, changed, &shared.metrics);
+        if let Some(mirror) = &shared.mirror {
+            mirror.refresh(changed, &shared.metrics);
+        }
     }
 }
 

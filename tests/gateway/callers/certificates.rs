@@ -22,6 +22,7 @@ async fn a_caller_is_known_by_each_name_in_its_certificate() {
         token_file: None,
         certificate: Some(name.to_owned()),
         scopes: vec![Scope::Send],
+        mirror: false,
     };
     let gateway = started(&handler, |config| {
         config.adapter.tls = tls(&credentials, Verify::Required);

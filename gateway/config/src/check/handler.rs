@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use crate::{
-    Config, Handler, HandlerAddress, HandlerDns, HandlerService, HandlerSource, HandlerTls, Percent,
+    Config, Handler, HandlerAddress, HandlerDns, HandlerService, HandlerSource, HandlerTls, Mirror,
+    Percent,
 };
 
 use super::Report;
@@ -24,10 +25,17 @@ pub(super) fn check(config: &Config, report: &mut Report) {
             dns: &canary.dns,
             file: canary.file.as_ref(),
         },
+        Written {
+            key: "handler.mirror",
+            addresses: &handler.mirror.addresses,
+            dns: &handler.mirror.dns,
+            file: handler.mirror.file.as_ref(),
+        },
     ] {
         found(&set, handler.max_endpoints, report);
     }
     tried(config, report);
+    mirrored(config, report);
     tls(handler, report);
     repetition(handler, report);
     let name = |key: &str| format!("handler.{key}");
@@ -118,7 +126,8 @@ fn tls(handler: &Handler, report: &mut Report) {
         HandlerSource::Dns(_, dns) => dns.secure,
         HandlerSource::File(_) => true,
     };
-    if uses(handler.source()) || handler.canary.source().is_some_and(uses) {
+    let others = [handler.canary.source(), handler.mirror.source()];
+    if uses(handler.source()) || others.into_iter().flatten().any(uses) {
         return;
     }
     let remedy = match handler.source() {
@@ -127,6 +136,36 @@ fn tls(handler: &Handler, report: &mut Report) {
     };
     let text = format!("the handler is spoken to without TLS; {remedy}, or remove it");
     report.add("handler.tls", text);
+}
+
+/// A mirror is somewhere, and not the handler itself.
+fn mirrored(config: &Config, report: &mut Report) {
+    let (handler, mirror) = (&config.handler, &config.handler.mirror);
+    if mirror.source().is_none() {
+        let written = Mirror {
+            // That it has no name is said already.
+            dns: HandlerDns::default(),
+            ..mirror.clone()
+        };
+        if written != Mirror::default() {
+            let text =
+                "its replicas are nowhere to be found; write addresses, dns or file, or remove it";
+            report.add("handler.mirror", text);
+        }
+        return;
+    }
+    for (index, address) in mirror.addresses.iter().enumerate() {
+        let field = format!("handler.mirror.addresses[{index}]");
+        for (own, key) in [
+            (&handler.addresses, "handler.addresses"),
+            (&handler.canary.addresses, "handler.canary.addresses"),
+        ] {
+            if own.contains(address) {
+                let text = format!("{address} stands in {key} as well; keep one of them");
+                report.add(&field, text);
+            }
+        }
+    }
 }
 
 /// A canary has somebody who goes there, and somewhere to go.

@@ -194,6 +194,11 @@ impl Pending {
         !ends
     }
 
+    /// Messages come from this queue.
+    pub(super) fn follow(&mut self, queue: Arc<Queue>) {
+        self.queue = Some(queue);
+    }
+
     /// Ready when the queue has messages that do not wait here yet, or has overflowed.
     pub(super) fn poll_messages(&self, cx: &mut Context<'_>) -> Poll<Ready> {
         match &self.queue {

@@ -286,6 +286,9 @@ impl Streaming {
             }
             let metrics = &self.shared.settings.metrics;
             metrics.event(event.kind.method(), outcome, event.shown);
+            if !has_failed {
+                event.kind.copy(&self.shared);
+            }
             match event.kind {
                 Kind::Bytes(bytes) => self.offset += bytes.len() as u64,
                 // A session keeps them for the next connection.

@@ -7,7 +7,7 @@ use proto::stream::{self, Closed, Messages, TimerTimeout, event};
 
 use crate::{
     broker::queue::Batch,
-    connection::{CloseReason, delivery::message, handle::Shared},
+    connection::{CloseReason, copying, delivery::message, handle::Shared},
     handler::Method,
 };
 
@@ -40,6 +40,16 @@ impl Kind {
             Self::Bytes(bytes) => bytes.len(),
             Self::Messages(batch) => batch.messages.iter().map(|message| message.size()).sum(),
             Self::TimerTimeout | Self::Closed(_) | Self::Result(_) => 0,
+        }
+    }
+
+    /// The handler has acknowledged it: its shadow, if the connection has one, is told as well.
+    pub(super) fn copy(&self, shared: &Shared) {
+        match self {
+            Self::Bytes(bytes) => copying::bytes(shared, bytes),
+            Self::Messages(batch) => copying::messages(shared, batch),
+            Self::TimerTimeout => copying::timer_timeout(shared),
+            Self::Closed(_) | Self::Result(_) => {}
         }
     }
 

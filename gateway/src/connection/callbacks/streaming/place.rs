@@ -105,7 +105,7 @@ impl Place {
             }
             self.introductions += 1;
             if self.introductions > 1 {
-                self.shared.phase.rebound();
+                self.shared.rebound();
             }
             self.instance = lane.instance().clone();
             self.bound = Some(bound);

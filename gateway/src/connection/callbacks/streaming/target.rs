@@ -29,6 +29,9 @@ impl Target for Commands {
     }
 
     fn try_send(&self, bytes: Bytes) -> Result<(), Bytes> {
+        if self.handle.looks_at_sends() {
+            return Err(bytes);
+        }
         self.handle.try_send(bytes)
     }
 

@@ -85,6 +85,25 @@ pub(super) const BROKEN: &[(&str, &str)] = &[
          10.0.0.0/8, or an address",
     ),
     (
+        "handler:\n  mirror: {percent: 5}",
+        "2:11: handler.mirror: its replicas are nowhere to be found; write addresses, dns or file, \
+         or remove it",
+    ),
+    (
+        "handler:\n  addresses: [a:1]\n  mirror: {addresses: [b:1, a:1]}",
+        "3:29: handler.mirror.addresses[1]: http://a:1 stands in handler.addresses as well; keep \
+         one of them",
+    ),
+    (
+        "handler:\n  mirror: {addresses: [a:1], file: /mirror}",
+        "2:36: handler.mirror.file: the handler is found by handler.mirror.addresses already; keep \
+         one of them",
+    ),
+    (
+        "handler:\n  mirror: {addresses: [a:1], buffer: 1GiB}",
+        "2:38: handler.mirror.buffer: 1GiB is out of bounds; write a size from 1KiB to 64MiB",
+    ),
+    (
         "handler:\n  addresses: [a:1]\n  dns: {name: h}",
         "3:8: handler.dns: the handler is found by handler.addresses already; keep one of them",
     ),

@@ -1,0 +1,59 @@
+//! What the handler has acknowledged, on its way to the shadow of the connection, if that has one.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::{delivery::Event, handle::Shared};
+use crate::{
+    broker::{Message, Topic, queue::Batch, topic::MAX_LEVELS},
+    mirror::Copied,
+};
+
+/// Copies an event, but for the beginning and the end of the connection, which the shadow is told otherwise.
+pub(super) fn event(shared: &Shared, event: &Event) {
+    match event {
+        Event::Received(bytes) => self::bytes(shared, bytes),
+        Event::Messages(batch) => messages(shared, batch),
+        Event::TimerTimeout => timer_timeout(shared),
+        Event::Created | Event::Closed(_) => {}
+    }
+}
+
+pub(super) fn bytes(shared: &Shared, bytes: &Bytes) {
+    if let Some(pair) = shared.copied_to() {
+        pair.copies.push(Copied::Bytes(bytes.clone()));
+    }
+}
+
+pub(super) fn timer_timeout(shared: &Shared) {
+    if let Some(pair) = shared.copied_to() {
+        pair.copies.push(Copied::TimerTimeout);
+    }
+}
+
+pub(super) fn messages(shared: &Shared, batch: &Batch) {
+    let Some(pair) = shared.copied_to() else {
+        return;
+    };
+    let client = shared.phase.client().ok();
+    let mountpoint = client.map_or("", |client| client.mountpoint.as_str());
+    let messages = batch.messages.iter();
+    let messages = messages.map(|message| unmounted(message, mountpoint));
+    pair.copies.push(Copied::Messages(messages.collect()));
+}
+
+/// The message with the topic that the client knows: its shadow has no mountpoint.
+fn unmounted(message: &Arc<Message>, mountpoint: &str) -> Arc<Message> {
+    if mountpoint.is_empty() {
+        return message.clone();
+    }
+    match Topic::parse(message.topic.unmount(mountpoint), MAX_LEVELS) {
+        Ok(topic) => Arc::new(Message {
+            topic,
+            ..Message::clone(message)
+        }),
+        // It was one before it was mounted.
+        Err(_) => message.clone(),
+    }
+}
