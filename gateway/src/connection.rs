@@ -101,6 +101,8 @@ pub struct Connection {
     write_resumes: Option<Instant>,
     /// The socket takes nothing any more, for this reason.
     broken: Option<CloseReason>,
+    /// Tells the shadow of the end, if there is one.
+    copied: copying::Until,
     /// The connection ends for this reason as soon as the handler has been told all that it must be.
     ending: Option<CloseReason>,
 }
@@ -146,6 +148,7 @@ impl Connection {
             flow,
             write_resumes: None,
             broken: None,
+            copied: copying::Until::new(&shared),
             ending: None,
             shared: shared.clone(),
         });

@@ -44,7 +44,7 @@ use crate::{
     clients::Clients,
     conn_id::{ConnIds, KeyError},
     connection::{Executor, InProcess},
-    handler::{self, stream::Identity},
+    handler::{self, Whose, stream::Identity},
     http::Health,
     listen::{self, Connections, Security},
     management::{Management, Subjects},
@@ -107,9 +107,17 @@ pub enum Error {
     /// What tells where handlers are, or how they are spoken to, cannot be used.
     #[error(transparent)]
     Handler(#[from] handler::Error),
-    /// The same of the mirror.
-    #[error("handler.mirror, as a handler")]
-    Mirror(#[source] handler::Error),
+    /// The handler or its canary would be the mirror that runs.
+    #[error(
+        "{place}: {what} is the mirror that runs; first write handler.mirror.percent: 0 and wait \
+         until exproto_mirror_shadows is 0, or restart the gateway"
+    )]
+    OfMirror {
+        /// The setting.
+        place: String,
+        /// What it has in common with that of the mirror.
+        what: String,
+    },
     /// The service that tells handlers the adapter's schema could not be built.
     #[error("cannot build the reflection service")]
     Reflection(#[from] tonic_reflection::server::Error),
@@ -201,7 +209,8 @@ impl Gateway {
             epoch: ids.epoch(),
             adapter_address: headers::adapter_address(&config, ports.adapter.1).unwrap_or_default(),
         };
-        let handlers = handlers::start(&config.handler, identity.clone(), &registry)?;
+        let handlers =
+            handlers::start(Whose::Handler, &config.handler, identity.clone(), &registry)?;
         let broker = start_broker(&config.broker, pod.as_str());
         metrics.observe_handlers(&handlers);
         metrics.observe_streams(&handlers);

@@ -77,6 +77,7 @@ pub use self::{
     affinity::{Seeker, Wish, key_of},
     bound::Bound,
     canary::Standing as CanaryStanding,
+    discovery::Whose,
     handlers::{Error, Handlers, Prepared},
     lane::Failure,
     life::Life,

@@ -48,6 +48,7 @@ pub struct Pair {
 
 /// On which side of a pair a connection is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
 pub enum Side {
     /// A device's, whose calls are carried out.
     Real,
@@ -195,8 +196,8 @@ impl Mirror {
 
     /// The pod ends: nobody waits for the mirror any more. Done once it knows of all ends, or is not there.
     pub async fn drain(&self) {
-        let (ready, _) = self.handlers.ready();
-        if ready == 0 {
+        // One that takes no new connections is told all the same.
+        if self.is_empty() || !self.handlers.stand() {
             return;
         }
         self.handlers.give_up();
@@ -213,17 +214,10 @@ pub struct Chosen {
     place: OwnedSemaphorePermit,
 }
 
-/// Fewer bytes are copied before they wait.
-const SMALL: usize = 64 * 1024;
-
 /// The bytes in memory of their own. They come as a part of a buffer in which others may have come too; to wait with
 /// that would hold many times the bytes that are counted.
-fn alone(bytes: Bytes) -> Bytes {
-    if bytes.len() < SMALL {
-        Bytes::copy_from_slice(&bytes)
-    } else {
-        bytes
-    }
+fn alone(bytes: &Bytes) -> Bytes {
+    Bytes::copy_from_slice(bytes)
 }
 
 /// A broker that routes nothing.

@@ -2,6 +2,8 @@
 
 /// What the mirror is told.
 mod copies;
+/// Connections that end hard, and callbacks that fail: what cannot be compared then.
+mod endings;
 /// A mirror, or a handler, of the ordered stream.
 mod streams;
 /// Mirrors that are slow, wrong, dead or gone, and more connections than may be mirrored.
@@ -146,7 +148,9 @@ async fn a_mirror_that_does_otherwise_is_different_and_changes_nothing() {
     ok(&pair.copy.close().await);
     ok(&pair.real.send("right").await);
     ok(&pair.real.send(", and more").await);
-    ok(&pair.copy.send(", whatever").await);
+    // It has closed the connection, as far as it knows.
+    let gone = pair.copy.send(", whatever").await;
+    refused(&gone, ResultCode::ConnProcessNotAlive, "ended");
     assert_eq!(pair.device.read(15).await, b"right, and more");
     pair.device.send("still here").await;
     it.handler.received(10).await;

@@ -21,6 +21,7 @@ pub use choice::{Affinity, Ejection, HealthChecks};
 pub use found::{HandlerDns, HandlerTls};
 pub use list::HandlerList;
 pub use mirror::Mirror;
+pub use source::{HandlerSource, Shared as SharedSource};
 
 /// Addresses, and names of hosts.
 mod address;
@@ -36,6 +37,8 @@ mod found;
 mod list;
 /// A second handler that is tried with live traffic.
 mod mirror;
+/// Where a set of replicas is found.
+mod source;
 
 /// The handler and the gateway's patience with it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -251,28 +254,6 @@ impl Default for Stream {
             max_batch_bytes: ByteSize::mib(4),
             buffer: ByteSize::mib(4),
             heartbeat: Duration::from_secs(10),
-        }
-    }
-}
-
-/// Where the replicas of the handler are found.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum HandlerSource<'a> {
-    /// They are written in the configuration.
-    Addresses(&'a [HandlerAddress]),
-    /// A name stands for them.
-    Dns(&'a HostName, &'a HandlerDns),
-    /// They stand in a file.
-    File(&'a PathBuf),
-}
-
-impl<'a> HandlerSource<'a> {
-    /// What is written of these three, of which one is.
-    fn of(addresses: &'a [HandlerAddress], dns: &'a HandlerDns, file: Option<&'a PathBuf>) -> Self {
-        match (&dns.name, file) {
-            (Some(name), _) => Self::Dns(name, dns),
-            (None, Some(file)) => Self::File(file),
-            (None, None) => Self::Addresses(addresses),
         }
     }
 }

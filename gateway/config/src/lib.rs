@@ -152,7 +152,7 @@ pub use framing::{
 pub use handler::{
     Affinity, Canary, Concurrency, Ejection, Handler, HandlerAddress, HandlerDns, HandlerList,
     HandlerService, HandlerSource, HandlerTls, HealthChecks, HostName, HostPort, Mirror,
-    Nameserver, OnHandlerLoss, RetryBudget, Rollback, Stream,
+    Nameserver, OnHandlerLoss, RetryBudget, Rollback, SharedSource, Stream,
 };
 pub use limits::{AccessRule, Limits, Traffic};
 pub use listener::{IdleTimeout, Listener, Transport};

@@ -53,7 +53,11 @@ impl Adapter {
             Some((Side::Real, pair)) => {
                 // Before it is carried out: the mirror may make the same call in the meantime, or after a Close.
                 let ticket = compared(handle, pair, &command).and_then(|call| pair.real(call));
+                let closes = matches!(command, Kind::Close(_));
                 let outcome = self.really_carry_out(handle, command).await;
+                if closes && outcome.is_ok() {
+                    pair.comparison.closed_by(Side::Real);
+                }
                 if let Some(ticket) = ticket {
                     pair.comparison.answered(ticket, outcome.clone());
                 }
@@ -95,6 +99,9 @@ impl Adapter {
 /// What is compared of a call of the handler: nothing where the connection has ended, or is not that far.
 fn compared(handle: &Handle, pair: &Pair, command: &Kind) -> Option<Call> {
     handle.alive().ok()?;
+    if pair.comparison.was_closed_by(Side::Real) {
+        return None;
+    }
     if needs_client(command) {
         handle.client().ok()?;
     }

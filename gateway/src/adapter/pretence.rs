@@ -6,17 +6,18 @@ use super::{Adapter, fields};
 use crate::{
     authorization::Access,
     connection::{CallError, Client, Handle, Origin},
-    mirror::{Known, Pair},
+    mirror::{Known, Pair, Side},
 };
 
 impl Adapter {
     /// The answer to a call of a shadow: what the handler was answered to the same one, where that is known; else what
     /// is wrong with it, if anything is.
     pub(super) fn pretend(&self, handle: &Handle, pair: &Pair, command: &Kind) -> Known {
-        if let Err(gone) = handle.alive() {
+        let is_closed = pair.comparison.was_closed_by(Side::Mirror);
+        if is_closed || handle.alive().is_err() {
             return match command {
                 Kind::RawPublish(_) => Ok(None),
-                _ => Err(gone),
+                _ => Err(CallError::Gone),
             };
         }
         if needs_client(command) {
@@ -25,10 +26,10 @@ impl Adapter {
         let call = pair.comparison.looks_at(command);
         let known = call.and_then(|call| pair.mirror(call));
         let answer = known.unwrap_or_else(|| self.check(handle, command).map(|()| None));
-        if let Kind::Authenticate(request) = command
-            && answer.is_ok()
-        {
-            handle.pass_for(client(request));
+        match command {
+            Kind::Authenticate(request) if answer.is_ok() => handle.pass_for(client(request)),
+            Kind::Close(_) if answer.is_ok() => pair.comparison.closed_by(Side::Mirror),
+            _ => {}
         }
         answer
     }

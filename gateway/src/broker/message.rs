@@ -112,6 +112,20 @@ impl Stamp {
     }
 }
 
+impl Message {
+    /// The same with its payload in memory of its own, whatever its size; small ones have that already.
+    #[must_use]
+    pub fn alone(message: Arc<Self>) -> Arc<Self> {
+        if message.payload.len() < SMALL {
+            return message;
+        }
+        Arc::new(Self {
+            payload: Bytes::copy_from_slice(&message.payload),
+            ..Self::clone(&message)
+        })
+    }
+}
+
 /// Payloads of fewer bytes are copied once.
 const SMALL: usize = 64 * 1024;
 

@@ -36,6 +36,7 @@ impl Connection {
             inbound,
             outbox,
             timers,
+            copied,
             ..
         } = *self;
         // The handler may take its time; none of this has to wait for it.
@@ -49,9 +50,7 @@ impl Connection {
             drop(socket);
         }
         callbacks.finish(reason).await;
-        if let Some(pair) = shared.copied_to() {
-            pair.copies.end(reason);
-        }
+        copied.end(reason);
         shared.settings.metrics.closed(reason);
         log_close(&shared, reason);
     }
@@ -68,6 +67,9 @@ impl Connection {
             }
         }
         self.registration = None;
+        if let Some(pair) = self.shared.copied_to() {
+            pair.copies.refuse();
+        }
         self.callbacks.ending();
         let subscriptions = std::mem::take(&mut self.subscriptions);
         let session = self.callbacks.leave_messages().map(|queue| Session {

@@ -4,11 +4,37 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{delivery::Event, handle::Shared};
+use super::{CloseReason, SocketFailure, delivery::Event, handle::Shared};
 use crate::{
     broker::{Message, Topic, queue::Batch, topic::MAX_LEVELS},
-    mirror::Copied,
+    mirror::{Copied, Pair},
 };
+
+/// Tells the shadow that the connection has ended, also where its task does so without a word: a shadow must not
+/// outlive it.
+pub(super) struct Until(Option<Arc<Pair>>);
+
+impl Until {
+    pub(super) fn new(shared: &Shared) -> Self {
+        Self(shared.copied_to().cloned())
+    }
+
+    /// The connection has ended for this reason, and the handler knows.
+    pub(super) fn end(mut self, reason: CloseReason) {
+        if let Some(pair) = self.0.take() {
+            pair.copies.end(reason);
+        }
+    }
+}
+
+impl Drop for Until {
+    fn drop(&mut self) {
+        if let Some(pair) = self.0.take() {
+            pair.comparison.give_up("its task has ended");
+            pair.copies.end(CloseReason::Socket(SocketFailure::Other));
+        }
+    }
+}
 
 /// Copies an event, but for the beginning and the end of the connection, which the shadow is told otherwise.
 pub(super) fn event(shared: &Shared, event: &Event) {
@@ -21,19 +47,19 @@ pub(super) fn event(shared: &Shared, event: &Event) {
 }
 
 pub(super) fn bytes(shared: &Shared, bytes: &Bytes) {
-    if let Some(pair) = shared.copied_to() {
+    if let Some(pair) = open(shared) {
         pair.copies.push(Copied::Bytes(bytes.clone()));
     }
 }
 
 pub(super) fn timer_timeout(shared: &Shared) {
-    if let Some(pair) = shared.copied_to() {
+    if let Some(pair) = open(shared) {
         pair.copies.push(Copied::TimerTimeout);
     }
 }
 
 pub(super) fn messages(shared: &Shared, batch: &Batch) {
-    let Some(pair) = shared.copied_to() else {
+    let Some(pair) = open(shared) else {
         return;
     };
     let client = shared.phase.client().ok();
@@ -41,6 +67,11 @@ pub(super) fn messages(shared: &Shared, batch: &Batch) {
     let messages = batch.messages.iter();
     let messages = messages.map(|message| unmounted(message, mountpoint));
     pair.copies.push(Copied::Messages(messages.collect()));
+}
+
+/// Where copies go, if any are taken.
+fn open(shared: &Shared) -> Option<&Arc<Pair>> {
+    shared.copied_to().filter(|pair| pair.copies.is_open())
 }
 
 /// The message with the topic that the client knows: its shadow has no mountpoint.

@@ -57,6 +57,15 @@ enum Then {
     Close,
 }
 
+/// How a delivery went well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Told {
+    /// The handler has answered.
+    Acknowledged,
+    /// Nobody knows, and it is not told again: messages that arrive at most once.
+    Forgotten,
+}
+
 /// Why a delivery stops without an answer.
 enum Stop {
     /// The connection has to close.
@@ -101,7 +110,7 @@ impl Delivery {
                 if let Event::Received(bytes) = &self.event {
                     handler(Handle::new(self.shared.clone()), bytes.clone()).await;
                 }
-                Ok(())
+                Ok(Told::Acknowledged)
             }
         };
         if let Event::Messages(batch) = &self.event {
@@ -112,24 +121,26 @@ impl Delivery {
                 stats.discarded.fetch_add(batch.lost() as u64, Relaxed);
             }
         }
-        if outcome.is_ok() {
+        if let Ok(Told::Acknowledged) = outcome {
             copying::event(&self.shared, &self.event);
         }
         if matches!(self.event, Event::Closed(_)) && outcome.is_ok() {
-            outcome = self.standing.finish().await.map_err(Stop::Close);
+            let finished = self.standing.finish().await;
+            outcome = finished.map(|()| Told::Acknowledged).map_err(Stop::Close);
         }
         Delivered {
             outcome: match outcome {
                 Err(Stop::Close(reason)) => Err(reason),
-                Ok(()) | Err(Stop::GivenUp) => Ok(()),
+                Ok(_) | Err(Stop::GivenUp) => Ok(()),
             },
             standing: self.standing,
         }
     }
 
-    async fn deliver(&mut self) -> Result<(), Stop> {
+    async fn deliver(&mut self) -> Result<Told, Stop> {
         if matches!(self.event, Event::Created) {
-            return self.introduce().await;
+            self.introduce().await?;
+            return Ok(Told::Acknowledged);
         }
         let mut attempt = 1 + self.earlier();
         let mut frame = self.frame();
@@ -140,7 +151,7 @@ impl Delivery {
             is_repeat = true;
             self.count_repetition(attempt);
             let failure = match self.call(self.method(), frame.clone(), attempt).await {
-                Ok(()) => return Ok(()),
+                Ok(()) => return Ok(Told::Acknowledged),
                 Err(Failure::Unreached { .. }) => {
                     self.pause().await?;
                     continue;
@@ -150,7 +161,7 @@ impl Delivery {
             let reason = CloseReason::from(&failure);
             match self.after_failure(matches!(failure, Failure::Lost(_))) {
                 Then::Repeat => {}
-                Then::Forget => return Ok(()),
+                Then::Forget => return Ok(Told::Forgotten),
                 Then::Close => return Err(reason.into()),
             }
             attempt += 1;
@@ -265,17 +276,20 @@ impl Delivery {
 
     /// Waits until the call may be made: at once, unless it is a repeat and there are too many.
     async fn turn(&mut self, is_repeat: bool) -> Result<(), Stop> {
-        let settings = self.shared.settings.clone();
+        let Some(bound) = &self.standing.bound else {
+            return Ok(());
+        };
         if !is_repeat {
-            settings.handlers.made();
+            bound.begins();
             return Ok(());
         }
+        let settings = &self.shared.settings;
         let (until, reason) = self.failing.unwrap_or_else(|| {
             let parked = self.patience.until(&settings.policy);
             (parked, CloseReason::HandlerUnavailable)
         });
         let patience = until.saturating_duration_since(Instant::now());
-        let wait = settings.handlers.repeat(patience).ok_or(reason)?;
+        let wait = bound.repeats(patience).ok_or(reason)?;
         if wait.is_zero() {
             return Ok(());
         }
@@ -296,6 +310,11 @@ impl Delivery {
             let endpoint = bound.life().address();
             let (conn, method) = (&self.shared.id, method.as_str());
             tracing::debug!(%conn, method, endpoint, attempt, %failure, "callback failed");
+            let was_seen = !matches!(failure, Failure::Unreached { .. });
+            if was_seen && !matches!(self.event, Event::Closed(_)) {
+                // Calls that were made inside it are made again, or for something that the shadow is not told of.
+                self.shared.not_comparable("a callback failed");
+            }
         }
         outcome
     }

@@ -22,7 +22,7 @@ use crate::{
     mirror::{Copied, Next, Pair, Side},
 };
 
-/// How long after the end of the connection calls of the mirror count: it may make them after its callbacks.
+/// How long after the last callback calls of the mirror count: it may make them after its callbacks.
 const LAST_CALLS: Duration = Duration::from_secs(1);
 
 /// The shadow of one connection; it lives once its task is spawned.
@@ -35,16 +35,10 @@ pub struct Shadow {
     queue: Arc<Queue>,
     /// Where the mirror owes an acknowledgement: until when.
     patience: Pin<Box<Sleep>>,
-    /// Where the connection has ended: how long the mirror has for the rest.
-    rest: Option<Rest>,
-}
-
-/// How long the mirror has once the connection has ended.
-struct Rest {
-    /// To be told what is left.
-    events: Pin<Box<Sleep>>,
-    /// To make the calls that the handler has made.
-    calls: Pin<Box<Sleep>>,
+    /// Once the connection has ended: how long the mirror has to be told what is left.
+    rest: Option<Pin<Box<Sleep>>>,
+    /// Once it was told: how long it has to make the calls that the handler has made.
+    last_calls: Option<Pin<Box<Sleep>>>,
 }
 
 /// Why it ends.
@@ -81,6 +75,7 @@ impl Connection {
             pair,
             patience: Box::pin(sleep(shared.settings.policy.deadline)),
             rest: None,
+            last_calls: None,
             shared: shared.clone(),
         };
         (Handle::new(shared), shadow)
@@ -104,8 +99,7 @@ impl Shadow {
             }
             End::Abandoned(reason) => {
                 self.pair.copies.abandon();
-                self.pair.comparison.say_abandoned(reason.as_str());
-                self.pair.comparison.end(false);
+                self.pair.comparison.give_up(reason.as_str());
                 reason
             }
         };
@@ -168,25 +162,26 @@ impl Shadow {
 
     /// Ready when the connection ended too long ago for what is left.
     fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.rest.is_none() && self.pair.copies.has_ended() {
-            let deadline = self.shared.settings.policy.deadline;
-            self.rest = Some(Rest {
-                events: Box::pin(sleep(deadline)),
-                calls: Box::pin(sleep(LAST_CALLS.min(deadline / 2))),
-            });
+        if self.last_calls.is_some() || !self.pair.copies.has_ended() {
+            return Poll::Pending;
         }
-        match &mut self.rest {
-            Some(rest) => rest.events.as_mut().poll(cx),
-            None => Poll::Pending,
-        }
+        let deadline = self.shared.settings.policy.deadline;
+        let rest = self.rest.get_or_insert_with(|| Box::pin(sleep(deadline)));
+        rest.as_mut().poll(cx)
     }
 
-    /// Ready when the mirror has made the calls that the handler has made, or had the time for that.
+    /// Ready when the mirror, which was told all, has made the calls that the handler has made, or had the time for
+    /// that: none where the pod ends.
     fn poll_calls(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        match &mut self.rest {
-            Some(rest) if self.pair.comparison.mirror_is_behind() => rest.calls.as_mut().poll(cx),
-            _ => Poll::Ready(()),
+        let settings = &self.shared.settings;
+        if settings.handlers.gave_up() || !self.pair.comparison.mirror_is_behind() {
+            return Poll::Ready(());
         }
+        let limit = LAST_CALLS.min(settings.policy.deadline / 2);
+        let last_calls = self
+            .last_calls
+            .get_or_insert_with(|| Box::pin(sleep(limit)));
+        last_calls.as_mut().poll(cx)
     }
 
     fn tell(&mut self, event: Copied) {
@@ -194,6 +189,7 @@ impl Shadow {
             Copied::Bytes(bytes) if self.by_message => self.callbacks.received_message(bytes),
             Copied::Bytes(bytes) => self.callbacks.received(&bytes),
             Copied::TimerTimeout => self.callbacks.timed_out(),
+            Copied::Refusing => self.pair.comparison.settle(),
             Copied::Messages(messages) => {
                 for message in messages {
                     self.queue.push(message);

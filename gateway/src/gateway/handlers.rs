@@ -2,11 +2,13 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use super::Error;
+use config::Percent;
+
+use super::{Error, mirror};
 use crate::{
     connection::Policy,
     handler::{
-        self, Handlers,
+        self, Handlers, Whose,
         stream::{Credits, Identity},
     },
     metrics::Metrics,
@@ -15,23 +17,26 @@ use crate::{
 
 /// Starts to connect to them. A lost one wakes every connection.
 pub(super) fn start(
+    whose: Whose,
     config: &config::Handler,
     identity: Identity,
     registry: &Registry,
 ) -> Result<Handlers, Error> {
     let registry = registry.clone();
     let on_loss: Arc<dyn Fn() + Send + Sync> = Arc::new(move || registry.wake_all());
-    Ok(Handlers::start(config, identity, on_loss)?)
+    Ok(Handlers::start(whose, config, identity, on_loss)?)
 }
 
 /// What the configuration names, also for the mirror, and cannot be used.
 pub(super) fn check(config: &config::Handler) -> Vec<Error> {
-    let own = Handlers::check(config).into_iter().map(Error::from);
+    let own = Handlers::check(Whose::Handler, config).into_iter();
     let mirror = config.of_mirror();
-    let mirror = mirror.iter().flat_map(Handlers::check);
+    let mirror = mirror
+        .iter()
+        .flat_map(|mirror| Handlers::check(Whose::Mirror, mirror));
     // TLS is the same.
     let mirror = mirror.filter(|error| !matches!(error, handler::Error::Tls(_)));
-    own.chain(mirror.map(Error::Mirror)).collect()
+    own.chain(mirror).map(Error::from).collect()
 }
 
 /// What to do when they fail.
@@ -59,10 +64,34 @@ pub(super) fn stays(current: &config::Handler, new: &config::Handler) -> config:
         file: new.file.clone(),
         canary: new.canary.clone(),
         mirror: config::Mirror {
-            percent: new.mirror.percent,
+            percent: percent(&current.mirror, &new.mirror),
             ..current.mirror.clone()
         },
         ..current.clone()
+    }
+}
+
+/// How much is mirrored from now on: nothing, where the mirror was removed, whatever is written by default.
+fn percent(current: &config::Mirror, new: &config::Mirror) -> Percent {
+    match (current.source(), new.source()) {
+        (Some(_), None) => Percent::whole(0),
+        _ => new.percent,
+    }
+}
+
+/// A mirror gets no connections of its own: one that runs, and still is told something, cannot become the handler.
+/// Where it is told of nothing any more it may.
+pub(super) fn told_apart(
+    config: &config::Handler,
+    mirror: Option<&mirror::Started>,
+) -> Result<(), Error> {
+    let is_idle = mirror.is_none_or(|started| started.mirror.is_empty());
+    if is_idle && config.mirror.percent == Percent::whole(0) {
+        return Ok(());
+    }
+    match config.shared_with_mirror().pop() {
+        Some((_, place, what)) => Err(Error::OfMirror { place, what }),
+        None => Ok(()),
     }
 }
 

@@ -8,7 +8,7 @@ use config::HandlerService;
 use super::{Error, handlers};
 use crate::{
     connection::{Executor, Mirrored, Policy, Settings, Tuning},
-    handler::stream::Identity,
+    handler::{Whose, stream::Identity},
     metrics::Metrics,
     mirror::Mirror,
     registry::Registry,
@@ -32,10 +32,7 @@ pub(super) fn start(
     let Some(own) = config.of_mirror() else {
         return Ok(None);
     };
-    let handlers = handlers::start(&own, identity, shadows).map_err(|error| match error {
-        Error::Handler(source) => Error::Mirror(source),
-        other => other,
-    })?;
+    let handlers = handlers::start(Whose::Mirror, &own, identity, shadows)?;
     let streams = own.service == HandlerService::ConnectionStream;
     Ok(Some(Started {
         mirror: Mirror::new(config, own.service, handlers, shadows.clone()),

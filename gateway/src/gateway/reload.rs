@@ -88,6 +88,8 @@ impl Reloader {
 
     /// What can fail comes first, and changes nothing.
     fn apply(&self, current: &Config, config: &Config) -> Result<(), Error> {
+        let mirror = self.0.listeners.shared().mirror.as_ref();
+        handlers::told_apart(&config.handler, mirror)?;
         let authentication = self.0.authentication.prepare(config)?;
         let authorization = self.0.authorizer.prepare(&config.authorization)?;
         let handlers = self.0.listeners.shared().handlers.clone();
@@ -97,7 +99,7 @@ impl Reloader {
             self.0.authorizer.apply(authorization);
             self.0.clients.configure(config);
             handlers.configure(found);
-            if let Some(mirror) = &self.0.listeners.shared().mirror {
+            if let Some(mirror) = mirror {
                 mirror.configure(&config.handler);
             }
         })

@@ -1,14 +1,15 @@
 //! A connection's place at an endpoint, and how its callbacks get there.
 
 use std::{
-    sync::Arc,
+    sync::{Arc, atomic::Ordering::Relaxed},
     task::{Context, Poll},
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
 use http::HeaderMap;
 
-use super::{Method, client_streams::ClientStreams, lane::Failure, life::Life};
+use super::{Method, client_streams::ClientStreams, lane::Failure, life::Life, settings::Shared};
 
 /// A connection's place at an endpoint, until it is dropped.
 pub struct Bound {
@@ -38,6 +39,22 @@ impl Bound {
     pub fn is_lost(&self) -> bool {
         let streams = self.streams.as_ref();
         self.life.is_lost() || streams.is_some_and(|streams| streams.are_broken())
+    }
+
+    /// A callback is about to be made that is no repeat.
+    pub fn begins(&self) {
+        self.life.endpoint().shared().budget.made();
+    }
+
+    /// A callback is about to be made again: after how long it may be. `None` where that is longer than `patience`.
+    #[must_use]
+    pub fn repeats(&self, patience: Duration) -> Option<Duration> {
+        let Shared { budget, stats, .. } = self.life.endpoint().shared();
+        let wait = budget.repeat(patience, Instant::now());
+        if wait.is_none_or(|wait| !wait.is_zero()) {
+            stats.repeats_delayed.fetch_add(1, Relaxed);
+        }
+        wait
     }
 
     /// A callback was made on an ordered stream.

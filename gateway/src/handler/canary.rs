@@ -3,14 +3,23 @@
 /// Whether it keeps up.
 mod trial;
 
-use std::sync::{Arc, Weak};
+use std::{
+    sync::{Arc, Weak},
+    time::Instant,
+};
 
 use arc_swap::ArcSwapOption;
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 
 pub(super) use self::trial::Trial;
 use super::{
-    affinity::Seeker, bound::Bound, discovery::Source, ejection::Bench, endpoints::Endpoints,
+    affinity::Seeker,
+    bound::Bound,
+    budget::Budget,
+    discovery::{Source, Whose},
+    ejection::Bench,
+    endpoints::Endpoints,
     settings::Shared,
 };
 
@@ -25,6 +34,10 @@ struct Inner {
     settings: Mutex<config::Canary>,
     /// Who goes there, if anybody does.
     split: ArcSwapOption<config::Canary>,
+    /// Told whenever one of its endpoints takes connections that it did not take before.
+    ready: Arc<Notify>,
+    /// Whoever waits for an endpoint, of this set or the other one, waits for this.
+    waiting: Arc<Notify>,
 }
 
 impl Drop for Inner {
@@ -55,9 +68,14 @@ impl Canary {
     /// None yet, beside the endpoints that have this in common. Within a runtime.
     pub(super) fn start(main: &Shared) -> Self {
         let trial = Arc::new(Trial::default());
+        let ready = Arc::<Notify>::default();
         let shared = Shared {
-            // Endpoints of one set take no places from the other.
+            whose: Whose::Canary,
+            // Neither set takes anything from the other.
             bench: Bench::new(main.settings.ejection.max_share),
+            budget: Arc::new(Budget::new(&main.settings.retry_budget, Instant::now())),
+            // A free place here wakes nobody who may not take it.
+            ready: ready.clone(),
             trial: Some(trial.clone()),
             ..main.clone()
         };
@@ -66,6 +84,8 @@ impl Canary {
             trial: trial.clone(),
             settings: Mutex::default(),
             split: ArcSwapOption::empty(),
+            ready,
+            waiting: main.ready.clone(),
         });
         tokio::spawn(watch(Arc::downgrade(&inner), trial));
         Self(inner)
@@ -77,26 +97,41 @@ impl Canary {
 
     /// A place at one of its endpoints, for a connection that goes there.
     pub(super) fn bind(&self, seeker: Seeker<'_>) -> Option<Bound> {
+        self.gets(seeker)
+            .then(|| self.0.endpoints.bind(seeker.wish))?
+    }
+
+    /// Whether the connection goes there, where an endpoint takes it.
+    pub(super) fn gets(&self, seeker: Seeker<'_>) -> bool {
         let split = self.0.split.load();
-        let goes = split.as_ref().is_some_and(|split| {
+        split.as_ref().is_some_and(|split| {
             split.names(seeker.listener, seeker.ip) || seeker.wish.is_among(split.percent.share())
-        });
-        goes.then(|| self.0.endpoints.bind(seeker.wish))?
+        })
+    }
+
+    /// Told whenever one of its endpoints takes connections that it did not take before.
+    pub(super) fn ready(&self) -> &Notify {
+        &self.0.ready
     }
 
     /// This holds from now on, whatever came of it before.
     pub(super) fn configure(&self, settings: config::Canary, source: Source) {
         let mut current = self.0.settings.lock();
-        let is_on = settings.source().is_some();
+        let is_there = settings.source().is_some();
+        let gets_some = is_there && settings.gets_some();
         self.0.trial.begin(settings.rollback.clone());
         self.0.endpoints.find_by(source);
         self.0
             .split
-            .store(is_on.then(|| Arc::new(settings.clone())));
-        if is_on {
+            .store(gets_some.then(|| Arc::new(settings.clone())));
+        // Others may go there than before.
+        self.0.waiting.notify_waiters();
+        if gets_some {
             let (percent, listeners) = (&settings.percent, settings.listeners.len());
             let networks = settings.client_ips.len();
             tracing::info!(%percent, listeners, networks, "the canary gets new connections");
+        } else if is_there {
+            tracing::info!("the canary gets no new connections: percent is 0, and nobody is named");
         } else if current.source().is_some() {
             tracing::info!("there is no canary any more");
         }

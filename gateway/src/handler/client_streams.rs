@@ -34,6 +34,8 @@ pub(super) struct ClientStreams {
     open: Vec<Open>,
     /// One broke, with what had been written to it.
     is_broken: bool,
+    /// A canary was judged by a failure here, which counts once.
+    has_failed: bool,
 }
 
 type Answer = Pin<Box<dyn Future<Output = Result<Bytes, Failure>> + Send + Sync>>;
@@ -55,6 +57,16 @@ impl ClientStreams {
             lane: None,
             open: Vec::new(),
             is_broken: false,
+            has_failed: false,
+        }
+    }
+
+    /// A canary is judged by messages that are written, by errors, and by answers to the end; not by streams that break
+    /// while nothing is written: such a connection was idle.
+    fn judge(&mut self, has_failed: bool) {
+        if !self.has_failed {
+            self.has_failed = has_failed;
+            self.life.endpoint().judge(has_failed);
         }
     }
 
@@ -77,6 +89,7 @@ impl ClientStreams {
             self.open.retain(|each| each.method != method);
             let timed_out = Err(Failure::TimedOut(limit));
             self.life.learn(method, &timed_out);
+            self.judge(true);
             timed_out
         })
     }
@@ -88,7 +101,7 @@ impl ClientStreams {
         frame: Bytes,
     ) -> Result<(), Failure> {
         loop {
-            if let Some(ended) = poll_fn(|cx| Poll::Ready(self.ended(method, cx))).await {
+            if let Some(ended) = poll_fn(|cx| Poll::Ready(self.ended(method, false, cx))).await {
                 ended?;
             }
             if self.stream(method).is_none() {
@@ -109,7 +122,7 @@ impl ClientStreams {
                 if known == Some(true) {
                     return Poll::Ready(Ok(true));
                 }
-                let Some(ended) = self.ended(method, cx) else {
+                let Some(ended) = self.ended(method, true, cx) else {
                     return Poll::Pending;
                 };
                 // It may be the answer to this very message, which was then written since we looked.
@@ -135,6 +148,7 @@ impl ClientStreams {
         if was_used {
             // What takes one message after the other is there.
             self.life.learn(method, &Ok(()));
+            self.judge(false);
         }
     }
 
@@ -175,7 +189,7 @@ impl ClientStreams {
     /// Ready when the handler has ended a stream with an error. (One that broke is told by `are_broken`.)
     pub(super) fn poll_refused(&mut self, cx: &mut Context<'_>) -> Poll<(Method, Failure)> {
         for method in Method::ALL {
-            match self.ended(method, cx) {
+            match self.ended(method, false, cx) {
                 None | Some(Ok(()) | Err(Failure::Unreached { .. })) => {}
                 Some(Err(failure)) => return Poll::Ready((method, failure)),
             }
@@ -184,7 +198,13 @@ impl ClientStreams {
     }
 
     /// The end of the method's stream, which is then no longer there. Where there is none, the task is woken by it.
-    fn ended(&mut self, method: Method, cx: &mut Context<'_>) -> Option<Result<(), Failure>> {
+    /// `is_writing`: a message was on its way there.
+    fn ended(
+        &mut self,
+        method: Method,
+        is_writing: bool,
+        cx: &mut Context<'_>,
+    ) -> Option<Result<(), Failure>> {
         let index = self.open.iter().position(|each| each.method == method)?;
         let Poll::Ready(answered) = self.open[index].answer.poll_unpin(cx) else {
             return None;
@@ -192,6 +212,11 @@ impl ClientStreams {
         let stream = self.open.swap_remove(index);
         let outcome = answered.map(drop);
         self.life.learn(method, &outcome);
+        match outcome {
+            Err(Failure::Refused(_)) => self.judge(true),
+            Err(Failure::Lost(_)) if is_writing => self.judge(true),
+            _ => {}
+        }
         Some(match outcome {
             Err(Failure::Unreached { cause, .. } | Failure::Lost(cause)) => {
                 self.is_broken |= stream.is_used;
@@ -209,10 +234,12 @@ impl ClientStreams {
         }
         let limit = self.life.endpoint().settings().deadline;
         let mut told = Ok(());
+        let mut all_well = true;
         let answered = timeout(limit, async {
             for Open { method, answer, .. } in self.open.drain(..) {
                 let outcome = answer.await.map(drop);
                 self.life.learn(method, &outcome);
+                all_well &= matches!(outcome, Ok(()) | Err(Failure::Unreached { .. }));
                 if method == Method::OnSocketClosed {
                     told = outcome;
                 } else if let Err(failure) = outcome {
@@ -221,7 +248,9 @@ impl ClientStreams {
                 }
             }
         });
-        if answered.await.is_err() {
+        let in_time = answered.await.is_ok();
+        self.judge(!(in_time && all_well));
+        if !in_time {
             return Err(Failure::TimedOut(limit));
         }
         told

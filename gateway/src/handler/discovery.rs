@@ -78,13 +78,13 @@ impl Source {
         Self::known(Vec::new())
     }
 
-    /// As it is written for the handler, or its canary (`set`). Blocks while a file is read.
-    pub(super) fn read(set: Set, written: HandlerSource<'_>, most: u32) -> Result<Self, Error> {
+    /// As it is written for one of the sets. Blocks while a file is read.
+    pub(super) fn read(whose: Whose, written: HandlerSource<'_>, most: u32) -> Result<Self, Error> {
         match written {
             HandlerSource::Addresses(addresses) => Ok(Self::known(addresses.to_vec())),
             HandlerSource::Dns(name, dns) => {
                 let follower = Follower::new(name, dns).map_err(|source| Error::Dns {
-                    field: set.dns(),
+                    field: whose.dns(),
                     source: source.into(),
                 })?;
                 Ok(Self {
@@ -94,8 +94,8 @@ impl Source {
                 })
             }
             HandlerSource::File(path) => Ok(Self {
-                file: Some((set.file(), path.clone())),
-                ..Self::known(listed(set.file(), path, most)?)
+                file: Some((whose.file(), path.clone())),
+                ..Self::known(listed(whose.file(), path, most)?)
             }),
         }
     }
@@ -129,25 +129,39 @@ pub(super) fn listed(
 
 /// A set of endpoints, as the configuration has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Set {
+pub enum Whose {
     /// The handler's own.
-    Main,
+    Handler,
     /// The canary's.
     Canary,
+    /// The mirror's.
+    Mirror,
 }
 
-impl Set {
+impl Whose {
+    /// As logs have it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Handler => "handler",
+            Self::Canary => "canary",
+            Self::Mirror => "mirror",
+        }
+    }
+
     fn dns(self) -> &'static str {
         match self {
-            Self::Main => "handler.dns",
+            Self::Handler => "handler.dns",
             Self::Canary => "handler.canary.dns",
+            Self::Mirror => "handler.mirror.dns",
         }
     }
 
     fn file(self) -> &'static str {
         match self {
-            Self::Main => "handler.file",
+            Self::Handler => "handler.file",
             Self::Canary => "handler.canary.file",
+            Self::Mirror => "handler.mirror.file",
         }
     }
 }

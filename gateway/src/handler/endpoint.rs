@@ -128,6 +128,21 @@ impl Endpoint {
         self.seed
     }
 
+    /// Whose it is, for logs.
+    pub(super) fn whose(&self) -> &'static str {
+        self.shared.whose.as_str()
+    }
+
+    /// What it shares with the others of its set.
+    pub(super) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
+    /// Whether a connection to it stands.
+    pub(super) fn stands(&self) -> bool {
+        self.state.lock().life.is_some()
+    }
+
     pub(super) fn settings(&self) -> &Settings {
         &self.shared.settings
     }
@@ -193,7 +208,7 @@ impl Endpoint {
         Some(format!("{}: {trouble}", self.shown))
     }
 
-    /// A place has become free.
+    /// A place has become free, for one of those who wait: whoever waits for this set may take any of its places.
     pub(super) fn tell_of_room(&self) {
         self.shared.ready.notify_one();
     }
@@ -208,6 +223,7 @@ impl Endpoint {
         state.left = Some(now);
         tracing::info!(
             endpoint = self.shown,
+            whose = self.whose(),
             "handler endpoint is no longer found; it takes no new connections"
         );
         Some(now)
@@ -217,7 +233,11 @@ impl Endpoint {
     pub(super) fn stays(&self) {
         let mut state = self.state.lock();
         if state.left.take().is_some() {
-            tracing::info!(endpoint = self.shown, "handler endpoint is found again");
+            tracing::info!(
+                endpoint = self.shown,
+                whose = self.whose(),
+                "handler endpoint is found again"
+            );
             if state.open().is_some() {
                 drop(state);
                 self.shared.ready.notify_waiters();
@@ -232,7 +252,11 @@ impl Endpoint {
 
     /// It was taken from the list for good: its connections lose it.
     pub(super) fn remove(&self) {
-        tracing::info!(endpoint = self.shown, "handler endpoint was removed");
+        tracing::info!(
+            endpoint = self.shown,
+            whose = self.whose(),
+            "handler endpoint was removed"
+        );
         self.stop();
         (self.shared.on_loss)();
     }

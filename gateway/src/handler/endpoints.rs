@@ -127,8 +127,10 @@ impl Inner {
             return;
         }
         self.shared.stats.resolved(Resolution::Answered);
+        let whose = self.shared.whose.as_str();
         if let Some(before) = self.trouble.lock().take() {
             tracing::info!(
+                whose,
                 before,
                 found = targets.len(),
                 "the handler's name is answered"
@@ -139,16 +141,20 @@ impl Inner {
 
     /// A name stands for nothing, or nobody knows: what was found before stays. Said once for as long as it lasts.
     pub(super) fn found_none(&self, turn: u64, resolution: Resolution, trouble: String) {
-        if *self.turn.lock() != turn {
+        // Held, so that it is not said of another name that was written meanwhile.
+        let current = self.turn.lock();
+        if *current != turn {
             return;
         }
         self.shared.stats.resolved(resolution);
+        let whose = self.shared.whose.as_str();
         let mut before = self.trouble.lock();
         let known = self.endpoints.load().len();
         if before.as_ref() == Some(&trouble) {
-            tracing::debug!(trouble, known, "the handler's name has no addresses");
+            tracing::debug!(whose, trouble, known, "the handler's name has no addresses");
         } else {
             tracing::warn!(
+                whose,
                 trouble,
                 known,
                 "the handler's name has no addresses; those that are known stay"

@@ -6,7 +6,7 @@ mod shown;
 use std::{
     path::PathBuf,
     pin::pin,
-    sync::{Arc, atomic::Ordering},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -20,7 +20,7 @@ use super::{
     bound::Bound,
     budget::Budget,
     canary::Canary,
-    discovery::{Set, Source},
+    discovery::{Source, Whose},
     ejection::Bench,
     endpoints::Endpoints,
     secure::Secure,
@@ -63,8 +63,6 @@ struct Inner {
     main: Endpoints,
     canary: Canary,
     shared: Arc<Shared>,
-    /// Repeats of callbacks that may be made.
-    budget: Budget,
     /// Nobody is to wait for an endpoint any more.
     given_up: CancellationToken,
 }
@@ -76,20 +74,23 @@ pub struct Prepared {
 }
 
 impl Handlers {
-    /// Starts to connect to every endpoint that is known, and to look for others. `on_loss` is called each time an
-    /// endpoint was lost. Within a runtime; blocks while files are read.
+    /// Starts to connect to every endpoint that is known, and to look for others. `whose` they are; `on_loss` is called
+    /// each time an endpoint was lost. Within a runtime; blocks while files are read.
     ///
     /// # Errors
     /// What the configuration names and cannot be used.
     pub fn start(
+        whose: Whose,
         config: &config::Handler,
         identity: Identity,
         on_loss: Arc<dyn Fn() + Send + Sync>,
     ) -> Result<Self, Error> {
         let shared = Arc::new(Shared {
+            whose,
             settings: Arc::new(Settings::new(config, identity)),
             secure: Arc::new(Secure::new(&config.tls)),
             bench: Bench::new(config.ejection.max_share),
+            budget: Arc::new(Budget::new(&config.retry_budget, Instant::now())),
             ready: Arc::new(Notify::new()),
             on_loss,
             stats: Arc::new(Stats::default()),
@@ -99,7 +100,6 @@ impl Handlers {
         let handlers = Self(Arc::new(Inner {
             main: Endpoints::new(shared.clone()),
             canary: Canary::start(&shared),
-            budget: Budget::new(&config.retry_budget, Instant::now()),
             shared,
             given_up: CancellationToken::new(),
         }));
@@ -113,14 +113,14 @@ impl Handlers {
 
     /// Reads the files for nothing but to see whether they can be used, and tells which cannot.
     #[must_use]
-    pub fn check(config: &config::Handler) -> Vec<Error> {
+    pub fn check(whose: Whose, config: &config::Handler) -> Vec<Error> {
         let lists = [
-            (Set::Main, Some(config.source())),
-            (Set::Canary, config.canary.source()),
+            (whose, Some(config.source())),
+            (Whose::Canary, config.canary.source()),
         ];
-        let lists = lists.into_iter().filter_map(|(set, source)| {
+        let lists = lists.into_iter().filter_map(|(whose, source)| {
             let in_file = source.filter(|source| matches!(source, HandlerSource::File(_)))?;
-            Some(Source::read(set, in_file, config.max_endpoints).map(drop))
+            Some(Source::read(whose, in_file, config.max_endpoints).map(drop))
         });
         let secure = Secure::check(&config.tls).map_err(Error::from);
         let named = config.tls != config::HandlerTls::default();
@@ -140,11 +140,11 @@ impl Handlers {
     ) -> Result<Prepared, Error> {
         let most = new.max_endpoints;
         let main = (current.source() != new.source())
-            .then(|| Source::read(Set::Main, new.source(), most))
+            .then(|| Source::read(self.0.shared.whose, new.source(), most))
             .transpose()?;
         let canary = (current.canary != new.canary)
             .then(|| match new.canary.source() {
-                Some(source) => Source::read(Set::Canary, source, most),
+                Some(source) => Source::read(Whose::Canary, source, most),
                 None => Ok(Source::none()),
             })
             .transpose()?;
@@ -206,29 +206,22 @@ impl Handlers {
             loop {
                 let mut ready = pin!(self.0.shared.ready.notified());
                 ready.as_mut().enable();
+                // Before it is asked, as the canary may be changed meanwhile: that is told to all who wait for `ready`.
+                let mut canary_ready = pin!(self.0.canary.ready().notified());
+                let may_go_there = self.0.canary.gets(seeker);
+                if may_go_there {
+                    canary_ready.as_mut().enable();
+                }
                 if let Some(bound) = self.bind(seeker) {
                     return bound;
                 }
-                ready.await;
+                tokio::select! {
+                    () = ready => {}
+                    () = canary_ready, if may_go_there => {}
+                }
             }
         };
         self.0.given_up.run_until_cancelled(found).await
-    }
-
-    /// A callback is about to be made that is no repeat.
-    pub fn made(&self) {
-        self.0.budget.made();
-    }
-
-    /// A callback is about to be made again: after how long it may be. `None` where that is longer than `patience`.
-    #[must_use]
-    pub fn repeat(&self, patience: Duration) -> Option<Duration> {
-        let wait = self.0.budget.repeat(patience, Instant::now());
-        if wait.is_none_or(|wait| !wait.is_zero()) {
-            let delayed = &self.0.shared.stats.repeats_delayed;
-            delayed.fetch_add(1, Ordering::Relaxed);
-        }
-        wait
     }
 
     /// From now on nobody waits for an endpoint: the pod is about to end.

@@ -82,6 +82,7 @@ async fn check(life: &Life, health: &config::HealthChecks) -> Answer {
                 let (endpoint, error) = (life.address(), status.message());
                 tracing::warn!(
                     endpoint,
+                    whose = life.endpoint().whose(),
                     error,
                     "the handler does not tell how it is; its connections tell"
                 );

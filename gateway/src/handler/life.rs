@@ -133,6 +133,9 @@ impl Life {
             Err(Failure::TimedOut(_)) => leave.ended(Seen::TimedOut),
             Err(Failure::Unreached { .. } | Failure::Lost(_)) => {}
         }
+        if !matches!(outcome, Err(Failure::Unreached { .. })) {
+            self.endpoint.judge(outcome.is_err());
+        }
         self.learn(method, &outcome);
         outcome
     }

@@ -36,6 +36,7 @@ pub(super) fn tell(life: &Arc<Life>, method: Method) {
         let what = what_is_wrong(service, method, services(&life).await.as_deref());
         tracing::error!(
             endpoint = life.address(),
+            whose = life.endpoint().whose(),
             service,
             "the handler answers UNIMPLEMENTED: {what}"
         );

@@ -11,7 +11,9 @@ use std::{
 use tokio::sync::Notify;
 
 use super::{
+    budget::Budget,
     canary::Trial,
+    discovery::Whose,
     ejection::Bench,
     gate::Gate,
     secure::Secure,
@@ -41,6 +43,8 @@ pub(super) struct Settings {
     pub(super) health: config::HealthChecks,
     /// When endpoints that fail are ejected.
     pub(super) ejection: config::Ejection,
+    /// How many callbacks may be repeats.
+    pub(super) retry_budget: config::RetryBudget,
     /// Calls that may be under way at an endpoint.
     pub(super) max_streams: usize,
     /// Whether fewer may be, where it does not keep up.
@@ -71,6 +75,7 @@ impl Settings {
             slow_start: config.slow_start,
             health: config.health.clone(),
             ejection: config.ejection.clone(),
+            retry_budget: config.retry_budget.clone(),
             max_streams: config.max_streams as usize,
             concurrency: config.concurrency.clone(),
             max_connections: most.map_or(usize::MAX, |most| most.get() as usize),
@@ -90,13 +95,18 @@ impl Settings {
     }
 }
 
-/// What the endpoints of a set share; all but the bench and the trial also with the other set.
+/// What the endpoints of a set share. Most of it is the same for the handler and its canary; not what one of them could
+/// use up for the other: the places of the bench, the repeats of the budget, and who is woken by a free place.
 #[derive(Clone)]
 pub(super) struct Shared {
+    /// Whose they are.
+    pub(super) whose: Whose,
     pub(super) settings: Arc<Settings>,
     pub(super) secure: Arc<Secure>,
     /// Places for endpoints that are ejected.
     pub(super) bench: Arc<Bench>,
+    /// Repeats of callbacks that may be made.
+    pub(super) budget: Arc<Budget>,
     /// Told whenever an endpoint takes connections that it did not take before.
     pub(super) ready: Arc<Notify>,
     /// Called each time an endpoint was lost.

@@ -55,6 +55,8 @@ pub struct Comparison {
     counts: Arc<Counts>,
     /// A bit for each method that is not compared any more: nobody need look at its calls.
     left: AtomicU8,
+    /// The sides that have closed the connection, a bit each.
+    closed: AtomicU8,
     state: Mutex<State>,
 }
 
@@ -65,6 +67,9 @@ struct State {
     is_full: bool,
     differs: bool,
     is_over: bool,
+    /// From when the handler's calls were refused because the connection ends: of how many calls of each method the
+    /// mirror was ahead then.
+    settled: Option<[u64; ADAPTER_METHODS.len()]>,
 }
 
 impl Comparison {
@@ -76,6 +81,7 @@ impl Comparison {
             manner,
             counts,
             left: AtomicU8::new(0),
+            closed: AtomicU8::new(0),
             state: Mutex::default(),
         };
         if !manner.raw {
@@ -91,6 +97,25 @@ impl Comparison {
             return None;
         }
         Call::of(command, self.manner.by_bytes)
+    }
+
+    /// That side was answered that it has closed the connection: its later calls are refused, and not compared.
+    pub fn closed_by(&self, side: Side) {
+        self.closed.fetch_or(1 << side as u8, Relaxed);
+    }
+
+    /// Whether that side has closed the connection.
+    #[must_use]
+    pub fn was_closed_by(&self, side: Side) -> bool {
+        self.closed.load(Relaxed) & (1 << side as u8) != 0
+    }
+
+    /// The mirror is told what the handler was told when its calls were refused already: what the mirror alone calls
+    /// from now on is no difference.
+    pub fn settle(&self) {
+        let mut state = self.state.lock();
+        let ahead = state.tracks.each_ref().map(Track::mirror_is_ahead_by);
+        state.settled.get_or_insert(ahead);
     }
 
     /// Whether Sends are compared.
@@ -137,7 +162,7 @@ impl Comparison {
         self.state.lock().is_full
     }
 
-    /// Whether the handler has made calls that the mirror has not come to.
+    /// Whether the handler has made calls that the mirror has not come to, and is to come to.
     #[must_use]
     pub fn mirror_is_behind(&self) -> bool {
         let state = self.state.lock();
@@ -153,6 +178,14 @@ impl Comparison {
         }
     }
 
+    /// What follows cannot be compared, for this reason.
+    pub fn give_up(&self, why: &str) {
+        if !self.state.lock().is_over {
+            self.say_abandoned(why);
+            self.end(false);
+        }
+    }
+
     /// Nothing follows. `whole`: the mirror was told of all that has happened.
     pub fn end(&self, whole: bool) {
         let mut state = self.state.lock();
@@ -161,13 +194,16 @@ impl Comparison {
         }
         for method in 0..state.tracks.len() {
             let (ahead, left) = self.leave(&mut state, method);
+            let (verdict, left) = match ahead {
+                Side::Real => (Verdict::Missing, left),
+                Side::Mirror => {
+                    let settled = state.settled.map_or(left, |settled| settled[method]);
+                    (Verdict::Extra, left.min(settled))
+                }
+            };
             if !whole || left == 0 {
                 continue;
             }
-            let verdict = match ahead {
-                Side::Real => Verdict::Missing,
-                Side::Mirror => Verdict::Extra,
-            };
             self.counts.compared(method, verdict, left);
             self.say(&mut state, method, verdict, None);
         }
@@ -236,13 +272,13 @@ impl Comparison {
         }
     }
 
-    /// Says why the mirroring ends before the connection.
-    pub fn say_abandoned(&self, reason: &str) {
+    /// Says why the comparison ends before the connection.
+    fn say_abandoned(&self, reason: &str) {
         let conn = &self.conn;
         if self.counts.is_loud() {
-            tracing::info!(%conn, reason, "the connection is mirrored no more");
+            tracing::info!(%conn, reason, "the connection is compared with its mirror no more");
         } else {
-            tracing::debug!(%conn, reason, "the connection is mirrored no more");
+            tracing::debug!(%conn, reason, "the connection is compared with its mirror no more");
         }
     }
 }

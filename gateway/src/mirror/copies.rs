@@ -4,7 +4,10 @@
 use std::{
     collections::VecDeque,
     mem,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     task::{Context, Poll},
 };
 
@@ -19,7 +22,6 @@ use crate::{broker::Message, connection::CloseReason};
 const OVERHEAD: usize = 64;
 
 /// An event of the connection.
-#[derive(Debug)]
 pub enum Copied {
     /// Bytes of the device.
     Bytes(Bytes),
@@ -27,6 +29,8 @@ pub enum Copied {
     Messages(Vec<Arc<Message>>),
     /// The keepalive has run out.
     TimerTimeout,
+    /// No event: what follows was acknowledged when the handler's calls were refused, because the connection ends.
+    Refusing,
 }
 
 impl Copied {
@@ -35,13 +39,12 @@ impl Copied {
             + match self {
                 Self::Bytes(bytes) => bytes.len(),
                 Self::Messages(messages) => messages.iter().map(|message| message.size()).sum(),
-                Self::TimerTimeout => 0,
+                Self::TimerTimeout | Self::Refusing => 0,
             }
     }
 }
 
 /// What comes next.
-#[derive(Debug)]
 pub enum Next {
     /// Something has happened.
     Event(Copied),
@@ -53,6 +56,8 @@ pub enum Next {
 pub struct Copies {
     /// An empty queue takes one event of any size.
     limit: usize,
+    /// Something may still be put in.
+    open: AtomicBool,
     state: Mutex<State>,
     consumer: AtomicWaker,
 }
@@ -63,15 +68,29 @@ struct State {
     bytes: usize,
     ended: Option<CloseReason>,
     abandoned: bool,
+    /// The handler's calls are refused, and what comes next is the first event since then.
+    refusing: bool,
 }
 
 impl Copies {
     pub(super) fn new(limit: usize) -> Self {
         Self {
             limit,
+            open: AtomicBool::new(true),
             state: Mutex::default(),
             consumer: AtomicWaker::new(),
         }
+    }
+
+    /// Whether there is any use in putting something in.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.open.load(Relaxed)
+    }
+
+    /// From now on the handler's calls are refused, because the connection ends.
+    pub fn refuse(&self) {
+        self.state.lock().refusing = true;
     }
 
     /// Puts an event in. Never waits.
@@ -86,9 +105,16 @@ impl Copies {
             self.abandon();
             return;
         }
+        if mem::take(&mut state.refusing) {
+            state.bytes += Copied::Refusing.size();
+            state.waiting.push_back(Copied::Refusing);
+        }
         state.bytes += size;
         state.waiting.push_back(match event {
-            Copied::Bytes(bytes) => Copied::Bytes(alone(bytes)),
+            Copied::Bytes(bytes) => Copied::Bytes(alone(&bytes)),
+            Copied::Messages(messages) => {
+                Copied::Messages(messages.into_iter().map(Message::alone).collect())
+            }
             other => other,
         });
         drop(state);
@@ -97,6 +123,7 @@ impl Copies {
 
     /// The connection has ended, for this reason; nothing follows.
     pub fn end(&self, reason: CloseReason) {
+        self.open.store(false, Relaxed);
         self.state.lock().ended.get_or_insert(reason);
         self.consumer.wake();
     }
@@ -114,6 +141,7 @@ impl Copies {
 
     /// Nothing is copied any more, and what waits is thrown away.
     pub fn abandon(&self) {
+        self.open.store(false, Relaxed);
         let waiting = {
             let mut state = self.state.lock();
             state.abandoned = true;

@@ -1,11 +1,11 @@
 //! The canary: who goes there, and what becomes of it when its callbacks fail.
 
-use std::{fs, net::Ipv4Addr, time::Duration};
+use std::{fs, net::Ipv4Addr, num::NonZeroU32, time::Duration};
 
-use config::{Affinity, Canary, Config, OnHandlerLoss, Percent, Rollback};
+use config::{Affinity, Canary, Config, HandlerService, OnHandlerLoss, Percent, Rollback};
 use exproto_tests::{
-    Callback, Device, Event, StreamHandler, TestGateway, TestHandler, gateway::config,
-    stream::stream_config, until,
+    Answering, Callback, Device, Event, Manner, StreamHandler, TestGateway, TestHandler,
+    gateway::config, stream::stream_config, until,
 };
 use tonic::Status;
 
@@ -14,6 +14,7 @@ use crate::calls::connect;
 
 const ON: &str = "exproto_canary_on";
 const CANARIES: &str = "exproto_canary_endpoints{state=\"ready\"}";
+const PARKED: &str = "exproto_callbacks_parked";
 const ROLLBACKS: &str = "exproto_canary_rollbacks_total";
 const FAILED: &str = "exproto_canary_callbacks_total{outcome=\"failed\"}";
 const OK: &str = "exproto_canary_callbacks_total{outcome=\"ok\"}";
@@ -272,6 +273,9 @@ async fn one_that_speaks_the_stream_is_judged_by_its_acknowledgements() {
         devices.push(device);
     }
     gateway.is(ROLLBACKS, 1).await;
+    // One for each connection, however often it is looked at.
+    assert_eq!(gateway.metric(FAILED).await, 2);
+    assert_eq!(gateway.metric(OK).await, 1);
     // What the new one did not acknowledge is told to the other, among it the ends of those that failed.
     let moved = loop {
         let attach = at_main.attach().await;
@@ -287,4 +291,140 @@ async fn one_that_speaks_the_stream_is_judged_by_its_acknowledgements() {
         }
     };
     assert_eq!((kept.seq, kept.resent), (2, true));
+    assert_eq!(gateway.metric(FAILED).await, 2, "it has left");
+}
+
+/// A gateway whose canary speaks the stream and is given up by nobody.
+async fn streams(main: &StreamHandler, new: &StreamHandler) -> TestGateway {
+    let mut config = stream_config(&[main.address()]);
+    config.handler.connections_per_endpoint = 1;
+    config.handler.deadline = Duration::from_millis(300);
+    config.handler.canary = Canary {
+        addresses: vec![format!("http://{}", new.address()).parse().unwrap()],
+        percent: percent("100"),
+        rollback: Rollback {
+            enabled: false,
+            ..Rollback::default()
+        },
+        ..Canary::default()
+    };
+    TestGateway::with(config).await
+}
+
+#[tokio::test]
+async fn by_the_stream_a_connection_fails_once_and_its_end_counts() {
+    let (main, new) = (StreamHandler::start(), StreamHandler::start());
+    let gateway = streams(&main, &new).await;
+    let mut at_new = new.greeted("new").await;
+    gateway.is(CANARIES, 1).await;
+    // A fault, after which its end is acknowledged.
+    let mut device = gateway.device().await;
+    let conn = at_new.attach().await.conn;
+    at_new.ack(conn, 99).await;
+    device.closed().await;
+    at_new.event().await;
+    at_new.ack(conn, 1).await;
+    gateway
+        .is(
+            "exproto_connections_closed_total{reason=\"handler_error\"}",
+            1,
+        )
+        .await;
+    assert_eq!(gateway.metric(FAILED).await, 1);
+    assert_eq!(gateway.metric(OK).await, 0);
+    // An end that is never acknowledged.
+    let device = gateway.device().await;
+    at_new.attach().await;
+    drop(device);
+    at_new.event().await;
+    gateway
+        .is("exproto_closes_untold_total{reason=\"handler_timeout\"}", 1)
+        .await;
+    assert_eq!(gateway.metric(FAILED).await, 2);
+}
+
+#[tokio::test]
+async fn one_that_goes_fails_those_that_it_owes_and_no_others() {
+    let (main, mut new) = (TestHandler::start(), TestHandler::start());
+    let mut canary = canary(&new, "100");
+    canary.rollback.enabled = false;
+    let mut config = with_canary(&main, canary);
+    config.handler.on_handler_loss = OnHandlerLoss::Rebind;
+    let gateway = started(config).await;
+    let (_idle, _) = connect(&gateway, &new).await;
+    let (mut busy, _) = connect(&gateway, &new).await;
+    new.hold(true);
+    busy.send("x").await;
+    let _unanswered = new.next().await;
+    new.kill();
+    busy.closed().await;
+    // The idle one has moved, and the end of the other one is told.
+    let told = [main.next().await.event, main.next().await.event];
+    assert!(told.iter().any(|event| matches!(event, Event::Created(_))));
+    gateway.is(CANARIES, 0).await;
+    assert_eq!(gateway.metric(FAILED).await, 1);
+    assert_eq!(gateway.metric(OK).await, 2);
+}
+
+#[tokio::test]
+async fn by_client_streams_the_idle_ones_do_not_fail() {
+    let manner = Manner {
+        client_streams: Some(Answering::AtTheEnd),
+        ..Manner::default()
+    };
+    let start = || TestHandler::start_as(([127, 0, 0, 1], 0).into(), manner.clone());
+    let (main, mut new) = (start(), start());
+    let mut canary = canary(&new, "100");
+    canary.rollback.enabled = false;
+    let mut config = with_canary(&main, canary);
+    config.handler.service = HandlerService::ConnectionHandler;
+    let gateway = started(config).await;
+    let (mut device, _) = connect(&gateway, &new).await;
+    let (mut other, _) = connect(&gateway, &new).await;
+    for device in [&mut device, &mut other] {
+        device.send("x").await;
+        new.received(1).await;
+    }
+    new.kill();
+    device.closed().await;
+    other.closed().await;
+    assert_eq!(gateway.metric(FAILED).await, 0);
+}
+
+#[tokio::test]
+async fn whoever_waits_goes_to_a_canary_that_gets_more() {
+    let (main, new) = (TestHandler::absent(), TestHandler::start());
+    let config = with_canary(&main, canary(&new, "0"));
+    let gateway = TestGateway::with(config).await;
+    gateway.is(CANARIES, 1).await;
+    assert_eq!(gateway.metric(ON).await, 0, "nobody goes there");
+    let _waits = gateway.device().await;
+    gateway.is(PARKED, 1).await;
+    gateway.reconfigure(|config| config.handler.canary.percent = percent("100"));
+    new.created().await;
+    assert_eq!(gateway.metric(ON).await, 1);
+}
+
+#[tokio::test]
+async fn a_free_place_goes_to_one_who_may_take_it() {
+    let (main, new) = (TestHandler::start(), TestHandler::start());
+    let mut by_address = canary(&new, "0");
+    by_address.client_ips = vec!["127.8.0.0/16".parse().unwrap()];
+    let mut config = with_canary(&main, by_address);
+    config.handler.max_connections_per_endpoint = NonZeroU32::new(1);
+    let gateway = started(config).await;
+    let inside = Ipv4Addr::new(127, 8, 1, 1);
+    let outside = Ipv4Addr::new(127, 9, 1, 1);
+    let leaves = from(inside, &gateway).await;
+    new.created().await;
+    let _stays = from(outside, &gateway).await;
+    main.created().await;
+    let _waits_longer = from(outside, &gateway).await;
+    gateway.is(PARKED, 1).await;
+    let _waits = from(inside, &gateway).await;
+    gateway.is(PARKED, 2).await;
+    drop(leaves);
+    new.closed().await;
+    new.created().await;
+    gateway.is(PARKED, 1).await;
 }

@@ -138,3 +138,31 @@ async fn how_much_is_mirrored_can_be_changed() {
     assert_eq!(outcome.needs_restart, ["handler"]);
     drop(pair);
 }
+
+#[tokio::test]
+async fn a_mirror_that_is_removed_is_told_of_nobody_and_may_then_be_the_handler() {
+    let it = Mirrored::start().await;
+    let pair = it.connect().await;
+    let reloader = it.gateway.reloader();
+    let mut removed = (*reloader.config()).clone();
+    let mirrors = std::mem::take(&mut removed.handler.mirror).addresses;
+    // Not yet: it is told of a connection still, and its calls are not carried out.
+    let mut promoted = removed.clone();
+    promoted.handler.addresses.clone_from(&mirrors);
+    let refused = reloader.reload(promoted.clone()).unwrap_err();
+    assert!(refused.to_string().contains("percent: 0"), "{refused}");
+    let outcome = reloader.reload(removed).unwrap();
+    assert_eq!(outcome.needs_restart, ["handler"]);
+    let _unseen = it.gateway.device().await;
+    it.handler.created().await;
+    assert_eq!(it.gateway.metric("exproto_mirror_shadows").await, 1);
+    drop(pair);
+    it.mirror.closed().await;
+    it.gateway.is("exproto_mirror_shadows", 0).await;
+    reloader.reload(promoted).unwrap();
+    it.gateway
+        .is("exproto_handler_endpoints{state=\"ready\"}", 1)
+        .await;
+    let _served = it.gateway.device().await;
+    it.mirror.created().await;
+}

@@ -4,7 +4,6 @@ use std::path::PathBuf;
 
 use crate::{
     Config, Handler, HandlerAddress, HandlerDns, HandlerService, HandlerSource, HandlerTls, Mirror,
-    Percent,
 };
 
 use super::Report;
@@ -154,34 +153,23 @@ fn mirrored(config: &Config, report: &mut Report) {
         }
         return;
     }
-    for (index, address) in mirror.addresses.iter().enumerate() {
-        let field = format!("handler.mirror.addresses[{index}]");
-        for (own, key) in [
-            (&handler.addresses, "handler.addresses"),
-            (&handler.canary.addresses, "handler.canary.addresses"),
-        ] {
-            if own.contains(address) {
-                let text = format!("{address} stands in {key} as well; keep one of them");
-                report.add(&field, text);
-            }
-        }
+    for (field, other, what) in handler.shared_with_mirror() {
+        let text = format!("{what} stands in {other} as well; keep one of them");
+        report.add(&field, text);
     }
 }
 
 /// A canary has somebody who goes there, and somewhere to go.
 fn tried(config: &Config, report: &mut Report) {
     let canary = &config.handler.canary;
-    let gets_nothing = canary.percent == Percent::default()
-        && canary.client_ips.is_empty()
-        && canary.listeners.is_empty();
-    if canary.source().is_none() {
-        if !gets_nothing {
+    let Some(source) = canary.source() else {
+        if canary.gets_some() {
             let text =
                 "its replicas are nowhere to be found; write addresses, dns or file, or remove it";
             report.add("handler.canary", text);
         }
         return;
-    }
+    };
     for (index, name) in canary.listeners.iter().enumerate() {
         if !config
             .listeners
@@ -193,14 +181,13 @@ fn tried(config: &Config, report: &mut Report) {
             report.add(&format!("handler.canary.listeners[{index}]"), text);
         }
     }
-    let HandlerSource::Addresses(own) = config.handler.source() else {
-        return;
-    };
-    for (index, address) in canary.addresses.iter().enumerate() {
-        if own.contains(address) {
-            let text = format!("{address} stands in handler.addresses as well; keep one of them");
-            report.add(&format!("handler.canary.addresses[{index}]"), text);
-        }
+    for shared in source.shares(config.handler.source()) {
+        let (field, way) = (format!("handler.canary.{}", shared.place), shared.way);
+        let text = format!(
+            "{} stands in handler.{way} as well; keep one of them",
+            shared.what
+        );
+        report.add(&field, text);
     }
 }
 

@@ -50,9 +50,15 @@ impl Canary {
     /// Where its replicas are found; `None` where there is no canary.
     #[must_use]
     pub fn source(&self) -> Option<HandlerSource<'_>> {
-        let source = HandlerSource::of(&self.addresses, &self.dns, self.file.as_ref());
-        let is_off = matches!(source, HandlerSource::Addresses([]));
-        (!is_off).then_some(source)
+        HandlerSource::of_another(&self.addresses, &self.dns, self.file.as_ref())
+    }
+
+    /// Whether any connection may go there, where it is to be found.
+    #[must_use]
+    pub fn gets_some(&self) -> bool {
+        self.percent != Percent::default()
+            || !self.client_ips.is_empty()
+            || !self.listeners.is_empty()
     }
 
     /// Whether all connections of that listener, or from that address, go there.

@@ -71,9 +71,7 @@ impl Mirror {
     /// Where its replicas are found; `None` where there is no mirror.
     #[must_use]
     pub fn source(&self) -> Option<HandlerSource<'_>> {
-        let source = HandlerSource::of(&self.addresses, &self.dns, self.file.as_ref());
-        let is_off = matches!(source, HandlerSource::Addresses([]));
-        (!is_off).then_some(source)
+        HandlerSource::of_another(&self.addresses, &self.dns, self.file.as_ref())
     }
 }
 

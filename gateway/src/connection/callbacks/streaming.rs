@@ -54,6 +54,10 @@ pub(super) struct Streaming {
     unanswered: Option<Instant>,
     /// The last event has its number.
     is_closed: bool,
+    /// The handler broke a rule, or a callback failed: what it acknowledges from then on says nothing of it.
+    is_faulty: bool,
+    /// A failure of this connection was counted, and no other one is.
+    was_judged: bool,
 }
 
 impl Streaming {
@@ -72,6 +76,8 @@ impl Streaming {
             offset: 0,
             unanswered: None,
             is_closed: false,
+            is_faulty: false,
+            was_judged: false,
         }
     }
 
@@ -113,7 +119,10 @@ impl Streaming {
             if let Some(fault) = news.fault {
                 let conn = &self.shared.id;
                 tracing::debug!(%conn, fault, "the handler failed");
-                self.place.made(true);
+                self.failed();
+                self.is_faulty = true;
+                // Whatever it has called for that event, its shadow is not told of.
+                self.shared.not_comparable("a callback failed");
                 return Poll::Ready(Err(CloseReason::HandlerError));
             }
         }
@@ -134,8 +143,20 @@ impl Streaming {
         reason: CloseReason,
     ) -> Result<(), CloseReason> {
         if reason == CloseReason::HandlerTimeout {
-            self.place.made(true);
+            self.failed();
         }
+        let told = self.finish_telling(pending, reason).await;
+        if told.is_err() && self.events.iter().any(Numbered::may_be_seen) {
+            self.shared.not_comparable("a callback was not answered");
+        }
+        told
+    }
+
+    async fn finish_telling(
+        &mut self,
+        pending: &mut Pending,
+        reason: CloseReason,
+    ) -> Result<(), CloseReason> {
         let deadline = self.shared.settings.policy.deadline;
         let mut patience = pin!(sleep(deadline));
         poll_fn(|cx| {
@@ -163,12 +184,19 @@ impl Streaming {
                     .as_mut()
                     .reset(tokio::time::Instant::now() + deadline);
             }
-            patience
-                .as_mut()
-                .poll(cx)
-                .map(|()| Err(CloseReason::HandlerTimeout))
+            patience.as_mut().poll(cx).map(|()| {
+                self.failed();
+                Err(CloseReason::HandlerTimeout)
+            })
         })
         .await
+    }
+
+    /// The handler has failed this connection, which counts once.
+    fn failed(&mut self) {
+        if !std::mem::replace(&mut self.was_judged, true) {
+            self.place.made(true);
+        }
     }
 
     /// Sees to it that the connection is attached, or on the way to be.
@@ -179,7 +207,7 @@ impl Streaming {
             .is_some_and(|event| event.shown.is_some());
         if self.place.leave_if_over(&self.attachment, owed) {
             if owed {
-                self.place.made(true);
+                self.failed();
             }
             self.sent = 0;
             self.unanswered = None;
@@ -281,7 +309,7 @@ impl Streaming {
             } else {
                 Outcome::Ok
             };
-            if !has_failed && event.kind.method().is_some() {
+            if !has_failed && !self.is_faulty && event.kind.method().is_some() {
                 self.place.made(false);
             }
             let metrics = &self.shared.settings.metrics;

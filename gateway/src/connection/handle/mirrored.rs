@@ -22,6 +22,16 @@ impl Shared {
     }
 }
 
+impl Shared {
+    /// The handler, or the mirror, has made calls for something that the other one is not told, or is told once more:
+    /// they are not compared from now on.
+    pub(in crate::connection) fn not_comparable(&self, why: &str) {
+        if let Some((_, pair)) = &self.side {
+            pair.comparison.give_up(why);
+        }
+    }
+}
+
 impl Handle {
     /// Where the connection is mirrored, or is a shadow: which of them, and what the two share.
     #[must_use]

@@ -133,7 +133,11 @@ impl Endpoint {
     pub(super) fn opened(&self, mut state: MutexGuard<'_, State>) {
         state.condition.opens();
         drop(state);
-        tracing::info!(endpoint = self.shown, "handler endpoint is ready");
+        tracing::info!(
+            endpoint = self.shown,
+            whose = self.whose(),
+            "handler endpoint is ready"
+        );
         self.shared.ready.notify_waiters();
     }
 
@@ -151,6 +155,7 @@ impl Endpoint {
             if let Err(cause) = outcome {
                 tracing::warn!(
                     endpoint = self.shown,
+                    whose = self.whose(),
                     cause,
                     "a stream to the handler broke"
                 );
@@ -160,7 +165,11 @@ impl Endpoint {
         let cause = match outcome {
             Err(error) => error,
             Ok(()) if streams => {
-                tracing::info!(endpoint = self.shown, "handler endpoint has gone");
+                tracing::info!(
+                    endpoint = self.shown,
+                    whose = self.whose(),
+                    "handler endpoint has gone"
+                );
                 state.trouble = Some("it has gone".to_owned());
                 self.end_life(&mut state);
                 return;
@@ -171,7 +180,12 @@ impl Endpoint {
             Ok(()) if state.standing == 0 => "it closed its connections".to_owned(),
             Ok(()) => return,
         };
-        tracing::warn!(endpoint = self.shown, cause, "handler endpoint is lost");
+        tracing::warn!(
+            endpoint = self.shown,
+            whose = self.whose(),
+            cause,
+            "handler endpoint is lost"
+        );
         state.trouble = Some(format!("lost: {cause}"));
         self.end_life(&mut state);
         drop(state);
@@ -195,9 +209,9 @@ impl Endpoint {
         }
         let trouble = error.to_string();
         if state.trouble.as_ref() == Some(&trouble) {
-            tracing::debug!(endpoint = self.shown, %error, "cannot connect to the handler");
+            tracing::debug!(endpoint = self.shown, whose = self.whose(), %error, "cannot connect to the handler");
         } else {
-            tracing::warn!(endpoint = self.shown, %error, "cannot connect to the handler; trying again");
+            tracing::warn!(endpoint = self.shown, whose = self.whose(), %error, "cannot connect to the handler; trying again");
         }
         state.trouble = Some(trouble);
     }

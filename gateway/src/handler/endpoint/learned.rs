@@ -20,16 +20,13 @@ impl Endpoint {
         }
     }
 
-    /// What became of a callback tells how the endpoint is.
+    /// What became of a callback tells how the endpoint is. (Whether a canary is judged by it says the caller.)
     pub(in crate::handler) fn learn(
         &self,
         life: &Arc<Life>,
         method: Method,
         outcome: &Result<(), Failure>,
     ) {
-        if !matches!(outcome, Err(Failure::Unreached { .. })) {
-            self.judge(outcome.is_err());
-        }
         let why = match outcome {
             Err(Failure::Unreached { .. }) => return,
             Err(Failure::TimedOut(limit)) => {
@@ -80,6 +77,7 @@ impl Endpoint {
                 if state.condition.is_not_serving(said.clone()) {
                     tracing::warn!(
                         endpoint = self.shown,
+                        whose = self.whose(),
                         said,
                         "handler endpoint takes no new connections"
                     );
@@ -118,6 +116,7 @@ impl Endpoint {
             stats.ejections.fetch_add(1, Ordering::Relaxed);
             tracing::warn!(
                 endpoint = self.shown,
+                whose = self.whose(),
                 why,
                 ?lasts,
                 "handler endpoint is ejected"
@@ -126,6 +125,7 @@ impl Endpoint {
         } else if first {
             tracing::warn!(
                 endpoint = self.shown,
+                whose = self.whose(),
                 why,
                 "the handler fails, and is not ejected: no more may be (handler.ejection.max_share)"
             );

@@ -20,6 +20,12 @@ impl Endpoints {
         (ready.count(), found.count())
     }
 
+    /// Whether a connection to any of them stands.
+    pub(in crate::handler) fn stand(&self) -> bool {
+        let endpoints = self.0.endpoints.load();
+        endpoints.iter().any(|endpoint| endpoint.stands())
+    }
+
     /// How many are ejected.
     pub(in crate::handler) fn ejected(&self) -> usize {
         let endpoints = self.0.endpoints.load();

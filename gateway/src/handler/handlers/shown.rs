@@ -26,6 +26,13 @@ impl Handlers {
         self.0.main.ready()
     }
 
+    /// Whether a connection to any endpoint stands, be it one that takes new connections or not. The canary does not
+    /// count.
+    #[must_use]
+    pub fn stand(&self) -> bool {
+        self.0.main.stand()
+    }
+
     /// How many endpoints are ejected. The canary does not count.
     #[must_use]
     pub fn ejected(&self) -> usize {

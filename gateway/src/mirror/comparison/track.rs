@@ -3,7 +3,10 @@
 use std::{collections::VecDeque, mem};
 
 use super::{Known, Side};
-use crate::mirror::{alone, call::Content};
+use crate::{
+    connection::CallError,
+    mirror::{alone, call::Content},
+};
 
 /// A call that waits, or what is left of it.
 pub(super) struct Entry {
@@ -17,7 +20,7 @@ pub(super) struct Entry {
 impl Entry {
     pub(super) fn new(number: u64, content: Content) -> Self {
         let content = match content {
-            Content::Bytes(bytes) => Content::Bytes(alone(bytes)),
+            Content::Bytes(bytes) => Content::Bytes(alone(&bytes)),
             print @ Content::Print(..) => print,
         };
         Self {
@@ -25,6 +28,11 @@ impl Entry {
             content,
             answer: None,
         }
+    }
+
+    /// Not where the connection was gone when it was made: a mirror need not make it.
+    fn counts(&self) -> bool {
+        self.answer != Some(Err(CallError::Gone))
     }
 }
 
@@ -145,17 +153,26 @@ impl Track {
         }
     }
 
-    /// Nothing is compared here any more. Who was ahead, and by how many calls.
+    /// Nothing is compared here any more. Who was ahead, and by how many calls that count.
     pub(super) fn leave(&mut self) -> (Side, u64) {
         self.left = true;
         self.bytes = 0;
         let waiting = mem::take(&mut self.waiting);
-        (self.whose, waiting.len() as u64)
+        let counting = waiting.iter().filter(|entry| entry.counts());
+        (self.whose, counting.count() as u64)
     }
 
-    /// Whether calls of that side wait for the other one.
+    /// Whether calls of that side wait for the other one, and count.
     pub(super) fn is_ahead(&self, side: Side) -> bool {
-        self.whose == side && !self.waiting.is_empty()
+        self.whose == side && self.waiting.iter().any(Entry::counts)
+    }
+
+    /// So many calls of the mirror wait for the handler's.
+    pub(super) fn mirror_is_ahead_by(&self) -> u64 {
+        match self.whose {
+            Side::Mirror => self.waiting.len() as u64,
+            Side::Real => 0,
+        }
     }
 
     /// Calls that wait, and their bytes.

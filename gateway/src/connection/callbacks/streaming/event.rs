@@ -66,6 +66,11 @@ impl Kind {
 }
 
 impl Numbered {
+    /// Whether a handler may have seen it, and it is not the end: calls that it has made because of it count.
+    pub(super) fn may_be_seen(&self) -> bool {
+        self.shown.is_some() && !matches!(self.kind, Kind::Closed(_) | Kind::Result(_))
+    }
+
     pub(super) fn to_proto(&self, shared: &Shared, resent: bool) -> stream::Event {
         let kind = match &self.kind {
             Kind::Bytes(bytes) => event::Kind::Bytes(bytes.clone()),

@@ -70,6 +70,14 @@ pub(super) const BROKEN: &[(&str, &str)] = &[
          one of them",
     ),
     (
+        "handler:\n  file: /same\n  canary: {file: /same}",
+        "3:18: handler.canary.file: /same stands in handler.file as well; keep one of them",
+    ),
+    (
+        "handler:\n  dns: {name: h}\n  canary: {dns: {name: H}}",
+        "3:17: handler.canary.dns: h with port 9001 stands in handler.dns as well; keep one of them",
+    ),
+    (
         "handler:\n  canary: {addresses: [a:1], file: /canary}",
         "2:36: handler.canary.file: the handler is found by handler.canary.addresses already; keep \
          one of them",
@@ -93,6 +101,11 @@ pub(super) const BROKEN: &[(&str, &str)] = &[
         "handler:\n  addresses: [a:1]\n  mirror: {addresses: [b:1, a:1]}",
         "3:29: handler.mirror.addresses[1]: http://a:1 stands in handler.addresses as well; keep \
          one of them",
+    ),
+    (
+        "handler:\n  canary: {dns: {name: h, port: 1}}\n  mirror: {dns: {name: h, port: 1}}",
+        "3:17: handler.mirror.dns: h with port 1 stands in handler.canary.dns as well; keep one of \
+         them",
     ),
     (
         "handler:\n  mirror: {addresses: [a:1], file: /mirror}",
