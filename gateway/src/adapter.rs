@@ -28,7 +28,7 @@ use crate::{
     clients::Clients,
     conn_id::{ConnIds, Place},
     connection::{CallError, Client, Handle},
-    metrics::{ADAPTER_METHODS, Metrics},
+    metrics::{AdapterMethod, Metrics},
     registry::Registry,
 };
 
@@ -173,17 +173,17 @@ impl Adapter {
     /// The answer to a call, logged, and counted unless a mirror made it.
     fn code(
         &self,
-        method: &str,
+        method: AdapterMethod,
         (conn, by_mirror): (&str, bool),
         outcome: Result<(), CallError>,
     ) -> CodeResponse {
         if let Err(error) = &outcome {
+            let method = method.as_str();
             tracing::debug!(method, conn, %error, "adapter call refused");
         }
         let response = code::response(outcome);
-        let index = ADAPTER_METHODS.iter().position(|each| *each == method);
-        if let Some(index) = index.filter(|_| !by_mirror) {
-            self.metrics.adapter_call(index, response.code());
+        if !by_mirror {
+            self.metrics.adapter_call(method, response.code());
         }
         response
     }

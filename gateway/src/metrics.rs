@@ -27,6 +27,8 @@ mod pod;
 mod handlers;
 /// What is shown of the broker.
 mod broker;
+/// The adapter's methods.
+mod adapter_method;
 /// What is shown of the mirror.
 mod mirror;
 /// What is shown of authentication.
@@ -42,6 +44,7 @@ mod servers;
 
 use self::authorization::Decisions;
 pub use self::{
+    adapter_method::AdapterMethod,
     authorization::{Decided, DecidedBy},
     listener::{Dropped, ListenerMetrics, Open},
 };
@@ -102,18 +105,6 @@ impl Outcome {
     }
 }
 
-/// The adapter's methods, as a metric's label.
-pub const ADAPTER_METHODS: [&str; 8] = [
-    "Send",
-    "Close",
-    "Authenticate",
-    "StartTimer",
-    "Publish",
-    "Subscribe",
-    "Unsubscribe",
-    "RawPublish",
-];
-
 const CODES: [ResultCode; 6] = [
     ResultCode::Success,
     ResultCode::Unknown,
@@ -131,7 +122,7 @@ pub struct Metrics {
     closed: [AtomicU64; CloseReason::ALL.len()],
     untold: [AtomicU64; CloseReason::ALL.len()],
     callbacks: [[AtomicU64; Outcome::ALL.len()]; Method::ALL.len()],
-    adapter_calls: [[AtomicU64; CODES.len()]; ADAPTER_METHODS.len()],
+    adapter_calls: [[AtomicU64; CODES.len()]; AdapterMethod::COUNT],
     decisions: Decisions,
     parked: AtomicI64,
     reloads: Mutex<BTreeMap<(&'static str, bool), u64>>,
@@ -224,9 +215,9 @@ impl Metrics {
         }
     }
 
-    /// An adapter call was answered. `method` is an index of [`ADAPTER_METHODS`].
-    pub fn adapter_call(&self, method: usize, code: ResultCode) {
-        self.adapter_calls[method][code as usize].fetch_add(1, Relaxed);
+    /// An adapter call was answered.
+    pub fn adapter_call(&self, method: AdapterMethod, code: ResultCode) {
+        self.adapter_calls[method as usize][code as usize].fetch_add(1, Relaxed);
     }
 
     /// Something was read again while the gateway ran, and taken or not.

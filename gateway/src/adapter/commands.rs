@@ -9,6 +9,7 @@ use super::{Adapter, fields, pretence::needs_client};
 use crate::{
     connection::{Executor, Handle},
     handler::stream::Outcome,
+    metrics::AdapterMethod,
     mirror::{Call, Known, Pair, Side},
 };
 
@@ -27,7 +28,10 @@ impl Executor for Commands {
     fn carry_out(&self, handle: Handle, command: Kind) -> BoxFuture<'static, Outcome> {
         let adapter = self.0.clone();
         Box::pin(async move {
-            let method = method(&command);
+            let Some(method) = AdapterMethod::of(&command) else {
+                // The state never leaves the stream.
+                return Outcome::success();
+            };
             let (outcome, present) = match adapter.carry_out(&handle, command).await {
                 Ok(present) => (Ok(()), present),
                 Err(error) => (Err(error), None),
@@ -106,19 +110,4 @@ fn compared(handle: &Handle, pair: &Pair, command: &Kind) -> Option<Call> {
         handle.client().ok()?;
     }
     pair.comparison.looks_at(command)
-}
-
-/// The adapter's method that a command stands for.
-fn method(command: &Kind) -> &'static str {
-    match command {
-        Kind::Send(_) => "Send",
-        Kind::Close(_) => "Close",
-        Kind::Authenticate(_) => "Authenticate",
-        Kind::StartTimer(_) => "StartTimer",
-        Kind::Publish(_) => "Publish",
-        Kind::Subscribe(_) => "Subscribe",
-        Kind::Unsubscribe(_) => "Unsubscribe",
-        Kind::RawPublish(_) => "RawPublish",
-        Kind::State(_) => "State",
-    }
 }

@@ -14,15 +14,16 @@ use super::{Adapter, fields, metadata};
 use crate::{
     callers::OfMirror,
     connection::{CallError, Handle},
+    metrics::AdapterMethod,
 };
 
 type Answer = Result<Response<CodeResponse>, Status>;
 
 /// Which call it is, and whether a mirror makes it.
-struct Call(&'static str, bool);
+struct Call(AdapterMethod, bool);
 
 impl Call {
-    fn new(method: &'static str, extensions: &Extensions) -> Self {
+    fn new(method: AdapterMethod, extensions: &Extensions) -> Self {
         Self(method, extensions.get::<OfMirror>().is_some())
     }
 }
@@ -77,27 +78,27 @@ fn authenticate(
 #[tonic::async_trait]
 impl ConnectionAdapter for Adapter {
     async fn send(&self, request: Request<SendBytesRequest>) -> Answer {
-        let call = Call::new("Send", request.extensions());
+        let call = Call::new(AdapterMethod::Send, request.extensions());
         let SendBytesRequest { conn, bytes } = request.into_inner();
         self.call(call, &conn, |_| Ok(Kind::Send(bytes))).await
     }
 
     async fn close(&self, request: Request<CloseSocketRequest>) -> Answer {
-        let call = Call::new("Close", request.extensions());
+        let call = Call::new(AdapterMethod::Close, request.extensions());
         let conn = request.into_inner().conn;
         self.call(call, &conn, |_| Ok(Kind::Close(Close {}))).await
     }
 
     async fn authenticate(&self, request: Request<AuthenticateRequest>) -> Answer {
         let (metadata, extensions, mut request) = request.into_parts();
-        let call = Call::new("Authenticate", &extensions);
+        let call = Call::new(AdapterMethod::Authenticate, &extensions);
         let conn = std::mem::take(&mut request.conn);
         let command = |_: &Handle| Ok(Kind::Authenticate(authenticate(request, &metadata)?));
         self.call(call, &conn, command).await
     }
 
     async fn start_timer(&self, request: Request<TimerRequest>) -> Answer {
-        let call = Call::new("StartTimer", request.extensions());
+        let call = Call::new(AdapterMethod::StartTimer, request.extensions());
         let TimerRequest {
             conn,
             r#type,
@@ -112,7 +113,7 @@ impl ConnectionAdapter for Adapter {
 
     async fn publish(&self, request: Request<PublishRequest>) -> Answer {
         let (metadata, extensions, request) = request.into_parts();
-        let call = Call::new("Publish", &extensions);
+        let call = Call::new(AdapterMethod::Publish, &extensions);
         let command = |handle: &Handle| {
             handle.client()?;
             Ok(Kind::Publish(Publish {
@@ -126,14 +127,14 @@ impl ConnectionAdapter for Adapter {
     }
 
     async fn subscribe(&self, request: Request<SubscribeRequest>) -> Answer {
-        let call = Call::new("Subscribe", request.extensions());
+        let call = Call::new(AdapterMethod::Subscribe, request.extensions());
         let SubscribeRequest { conn, topic, qos } = request.into_inner();
         let command = |_: &Handle| Ok(Kind::Subscribe(Subscribe { topic, qos }));
         self.call(call, &conn, command).await
     }
 
     async fn unsubscribe(&self, request: Request<UnsubscribeRequest>) -> Answer {
-        let call = Call::new("Unsubscribe", request.extensions());
+        let call = Call::new(AdapterMethod::Unsubscribe, request.extensions());
         let UnsubscribeRequest { conn, topic } = request.into_inner();
         let command = |_: &Handle| Ok(Kind::Unsubscribe(topic));
         self.call(call, &conn, command).await
@@ -141,7 +142,7 @@ impl ConnectionAdapter for Adapter {
 
     async fn raw_publish(&self, request: Request<RawPublishRequest>) -> Answer {
         let (metadata, extensions, request) = request.into_parts();
-        let Call(method, by_mirror) = Call::new("RawPublish", &extensions);
+        let Call(method, by_mirror) = Call::new(AdapterMethod::RawPublish, &extensions);
         let outcome = async {
             let letter = Publish {
                 topic: request.topic,

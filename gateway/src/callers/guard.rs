@@ -15,20 +15,21 @@ use tower::Service;
 use super::{Callers, OfMirror};
 use crate::{
     door::Peer,
-    metrics::{ADAPTER_METHODS, Metrics},
+    metrics::{AdapterMethod, Metrics},
 };
 
-/// What a method needs, in the order of [`ADAPTER_METHODS`].
-const NEEDED: [Scope; ADAPTER_METHODS.len()] = [
-    Scope::Send,
-    Scope::Send,
-    Scope::Session,
-    Scope::Session,
-    Scope::Publish,
-    Scope::Session,
-    Scope::Session,
-    Scope::Raw,
-];
+/// What a method needs.
+fn needed(method: AdapterMethod) -> Scope {
+    match method {
+        AdapterMethod::Send | AdapterMethod::Close => Scope::Send,
+        AdapterMethod::Authenticate
+        | AdapterMethod::StartTimer
+        | AdapterMethod::Subscribe
+        | AdapterMethod::Unsubscribe => Scope::Session,
+        AdapterMethod::Publish => Scope::Publish,
+        AdapterMethod::RawPublish => Scope::Raw,
+    }
+}
 
 /// The adapter's service, behind a look at who calls.
 #[derive(Clone)]
@@ -55,17 +56,17 @@ impl<S> Guard<S> {
         };
         // A call that does not exist is answered so, to those who may call at all.
         let called = request.uri().path().rsplit('/').next().unwrap_or_default();
-        let known = ADAPTER_METHODS.iter().position(|method| *method == called);
+        let known = AdapterMethod::named(called);
         let peer = request.extensions().get::<Peer>();
         let checked = match known {
-            Some(place) => {
-                let call = (ADAPTER_METHODS[place], NEEDED[place]);
+            Some(method) => {
+                let call = (method.as_str(), needed(method));
                 callers.check(request.headers(), peer, call)
             }
             None => callers.identify(request.headers(), peer).map(|_| None),
         };
         checked.map_err(|refused| {
-            let method = known.map_or("other", |place| ADAPTER_METHODS[place]);
+            let method = known.map_or("other", AdapterMethod::as_str);
             self.metrics.adapter_refused(method, refused.reason());
             let address = peer.map(|peer| peer.address);
             tracing::debug!(

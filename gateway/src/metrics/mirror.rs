@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use opentelemetry::KeyValue;
 
-use super::{ADAPTER_METHODS, Metrics};
+use super::{AdapterMethod, Metrics};
 use crate::mirror::{Fate, Mirror, Verdict};
 
 impl Metrics {
@@ -18,13 +18,13 @@ impl Metrics {
                 "Calls of the handler and of its mirror: the same, different, missing (the handler's alone), extra (the mirror's alone).",
             )
             .with_callback(move |counter| {
-                for (index, method) in ADAPTER_METHODS.into_iter().enumerate() {
+                for method in AdapterMethod::ALL {
                     for verdict in Verdict::ALL {
                         let labels = [
-                            KeyValue::new("method", method),
+                            KeyValue::new("method", method.as_str()),
                             KeyValue::new("result", verdict.as_str()),
                         ];
-                        counter.observe(counts.calls(index, verdict), &labels);
+                        counter.observe(counts.calls(method, verdict), &labels);
                     }
                 }
             })

@@ -4,7 +4,7 @@ use std::sync::{Arc, atomic::Ordering::Relaxed};
 
 use opentelemetry::KeyValue;
 
-use super::{ADAPTER_METHODS, CODES, Metrics, Outcome};
+use super::{AdapterMethod, CODES, Metrics, Outcome};
 use crate::{connection::CloseReason, handler::Method};
 
 impl Metrics {
@@ -46,8 +46,8 @@ impl Metrics {
             "exproto_adapter_calls",
             "Adapter calls answered, by method and result code.",
             |counted, show| {
-                for (method, counts) in ADAPTER_METHODS.iter().zip(&counted.adapter_calls) {
-                    let method = KeyValue::new("method", *method);
+                for (method, counts) in AdapterMethod::ALL.iter().zip(&counted.adapter_calls) {
+                    let method = KeyValue::new("method", method.as_str());
                     for (code, count) in CODES.iter().zip(counts) {
                         let code = KeyValue::new("code", code.as_str_name());
                         show(count, &[method.clone(), code]);

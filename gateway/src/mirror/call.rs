@@ -4,21 +4,18 @@ use bytes::Bytes;
 use proto::stream::{Authenticate, Publish, command::Kind};
 use ring::digest::{Context, SHA256};
 
-/// A call, as far as it is compared.
-#[derive(Clone, Debug)]
+use crate::metrics::AdapterMethod;
+
+/// A call, as far as it is compared. What it says is not to be logged: it has no `Debug`.
+#[derive(Clone)]
 pub struct Call {
-    /// An index of [`ADAPTER_METHODS`](crate::metrics::ADAPTER_METHODS).
-    pub method: usize,
+    /// Which call it is.
+    pub method: AdapterMethod,
     pub(super) content: Content,
 }
 
-/// Index of Send among the methods.
-pub(super) const SEND: usize = 0;
-/// Index of `RawPublish` among the methods.
-pub(super) const RAW_PUBLISH: usize = 7;
-
-/// What a call says. Neither passwords nor payloads are kept.
-#[derive(Clone, Debug)]
+/// What a call says. Neither passwords nor payloads are kept, but for bytes of a stream.
+#[derive(Clone)]
 pub(super) enum Content {
     /// Some bytes of a stream, which may be cut anywhere.
     Bytes(Bytes),
@@ -46,25 +43,9 @@ impl Call {
             Kind::Unsubscribe(topic) => Print::new().field(topic.as_bytes()).done(),
             Kind::State(_) => return None,
         };
-        let method = method(command)?;
+        let method = AdapterMethod::of(command)?;
         Some(Self { method, content })
     }
-}
-
-/// The adapter's method that a command stands for, as an index of
-/// [`ADAPTER_METHODS`](crate::metrics::ADAPTER_METHODS).
-pub(super) fn method(command: &Kind) -> Option<usize> {
-    Some(match command {
-        Kind::Send(_) => SEND,
-        Kind::Close(_) => 1,
-        Kind::Authenticate(_) => 2,
-        Kind::StartTimer(_) => 3,
-        Kind::Publish(_) => 4,
-        Kind::Subscribe(_) => 5,
-        Kind::Unsubscribe(_) => 6,
-        Kind::RawPublish(_) => RAW_PUBLISH,
-        Kind::State(_) => return None,
-    })
 }
 
 fn authenticate(request: &Authenticate) -> Content {
@@ -124,13 +105,13 @@ mod tests {
 
     use super::*;
 
-    fn print(command: &Kind) -> (usize, [u8; 32]) {
+    fn print(command: &Kind) -> (AdapterMethod, [u8; 32]) {
         match Call::of(command, false).unwrap() {
             Call {
                 method,
                 content: Content::Print(print, _),
             } => (method, print),
-            other @ Call { .. } => panic!("not hashed: {other:?}"),
+            Call { .. } => panic!("not hashed"),
         }
     }
 

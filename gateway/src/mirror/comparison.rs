@@ -19,14 +19,19 @@ use proto::stream::command::Kind;
 use self::track::{Entry, Met, Track};
 use super::{
     Side,
-    call::{self, Call, Content, RAW_PUBLISH, SEND},
+    call::{Call, Content},
     counts::{Counts, Fate, Verdict},
 };
-use crate::{conn_id::ConnId, connection::CallError, metrics::ADAPTER_METHODS};
+use crate::{conn_id::ConnId, connection::CallError, metrics::AdapterMethod};
 
 /// What a handler does again for a connection that it is told of again: Authenticate, `StartTimer`, Subscribe,
 /// Unsubscribe.
-const INTRODUCTORY: [usize; 4] = [2, 3, 5, 6];
+const INTRODUCTORY: [AdapterMethod; 4] = [
+    AdapterMethod::Authenticate,
+    AdapterMethod::StartTimer,
+    AdapterMethod::Subscribe,
+    AdapterMethod::Unsubscribe,
+];
 /// What a call that waits counts besides its bytes.
 const OVERHEAD: usize = 128;
 
@@ -35,7 +40,7 @@ pub type Known = Result<Option<bool>, CallError>;
 
 /// Which of the handler's calls it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ticket(usize, u64);
+pub struct Ticket(AdapterMethod, u64);
 
 /// How the calls of a connection are compared.
 #[derive(Clone, Copy, Debug)]
@@ -62,14 +67,14 @@ pub struct Comparison {
 
 #[derive(Default)]
 struct State {
-    tracks: [Track; ADAPTER_METHODS.len()],
+    tracks: [Track; AdapterMethod::COUNT],
     tickets: u64,
     is_full: bool,
     differs: bool,
     is_over: bool,
     /// From when the handler's calls were refused because the connection ends: of how many calls of each method the
     /// mirror was ahead then.
-    settled: Option<[u64; ADAPTER_METHODS.len()]>,
+    settled: Option<[u64; AdapterMethod::COUNT]>,
 }
 
 impl Comparison {
@@ -85,7 +90,7 @@ impl Comparison {
             state: Mutex::default(),
         };
         if !manner.raw {
-            comparison.leave(&mut comparison.state.lock(), RAW_PUBLISH);
+            comparison.leave(&mut comparison.state.lock(), AdapterMethod::RawPublish);
         }
         comparison
     }
@@ -93,7 +98,7 @@ impl Comparison {
     /// What of this call there is to compare, if anything.
     #[must_use]
     pub fn looks_at(&self, command: &Kind) -> Option<Call> {
-        if !self.compares(call::method(command)?) {
+        if !self.compares(AdapterMethod::of(command)?) {
             return None;
         }
         Call::of(command, self.manner.by_bytes)
@@ -121,17 +126,17 @@ impl Comparison {
     /// Whether Sends are compared.
     #[must_use]
     pub fn compares_sends(&self) -> bool {
-        self.compares(SEND)
+        self.compares(AdapterMethod::Send)
     }
 
-    fn compares(&self, method: usize) -> bool {
-        self.left.load(Relaxed) & (1 << method) == 0
+    fn compares(&self, method: AdapterMethod) -> bool {
+        self.left.load(Relaxed) & (1 << method as u8) == 0
     }
 
     /// The method is not compared any more. Who was ahead there, and by how many calls.
-    fn leave(&self, state: &mut State, method: usize) -> (Side, u64) {
-        self.left.fetch_or(1 << method, Relaxed);
-        state.tracks[method].leave()
+    fn leave(&self, state: &mut State, method: AdapterMethod) -> (Side, u64) {
+        self.left.fetch_or(1 << method as u8, Relaxed);
+        state.tracks[method as usize].leave()
     }
 
     /// The handler makes this call. Where it is compared: by what [`Comparison::answered`] knows it.
@@ -140,13 +145,13 @@ impl Comparison {
         state.tickets += 1;
         let ticket = Ticket(call.method, state.tickets);
         self.meet(&mut state, Side::Real, ticket, call.content);
-        let waits = state.tracks[ticket.0].waits(ticket.1);
+        let waits = state.tracks[ticket.0 as usize].waits(ticket.1);
         waits.then_some(ticket)
     }
 
     /// What the handler's call was answered.
     pub fn answered(&self, ticket: Ticket, known: Known) {
-        self.state.lock().tracks[ticket.0].answered(ticket.1, known);
+        self.state.lock().tracks[ticket.0 as usize].answered(ticket.1, known);
     }
 
     /// The mirror makes this call. What the handler was answered to the same one, as far as is known.
@@ -192,12 +197,14 @@ impl Comparison {
         if std::mem::replace(&mut state.is_over, true) {
             return;
         }
-        for method in 0..state.tracks.len() {
+        for method in AdapterMethod::ALL {
             let (ahead, left) = self.leave(&mut state, method);
             let (verdict, left) = match ahead {
                 Side::Real => (Verdict::Missing, left),
                 Side::Mirror => {
-                    let settled = state.settled.map_or(left, |settled| settled[method]);
+                    let settled = state
+                        .settled
+                        .map_or(left, |settled| settled[method as usize]);
                     (Verdict::Extra, left.min(settled))
                 }
             };
@@ -227,11 +234,11 @@ impl Comparison {
         }
         let mut known = None;
         loop {
-            let met = state.tracks[method].meet(side, &mut content);
+            let met = state.tracks[method as usize].meet(side, &mut content);
             match met {
                 Met::Left => return known,
                 Met::Nobody => {
-                    state.tracks[method].wait(side, Entry::new(number, content));
+                    state.tracks[method as usize].wait(side, Entry::new(number, content));
                     state.is_full = state.waits_too_much(self.manner.limit);
                     return known;
                 }
@@ -256,14 +263,14 @@ impl Comparison {
     fn say(
         &self,
         state: &mut State,
-        method: usize,
+        method: AdapterMethod,
         verdict: Verdict,
         sizes: Option<(usize, usize)>,
     ) {
         if std::mem::replace(&mut state.differs, true) {
             return;
         }
-        let (conn, method, result) = (&self.conn, ADAPTER_METHODS[method], verdict.as_str());
+        let (conn, method, result) = (&self.conn, method.as_str(), verdict.as_str());
         let (handler_bytes, mirror_bytes) = sizes.unzip();
         if self.counts.is_loud() {
             tracing::info!(%conn, method, result, handler_bytes, mirror_bytes, "the mirror differs");

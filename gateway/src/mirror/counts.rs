@@ -5,7 +5,7 @@ use std::{
     time::Instant,
 };
 
-use crate::metrics::ADAPTER_METHODS;
+use crate::metrics::AdapterMethod;
 
 /// So much is said at `info` in a second, and the rest at `debug`.
 const LOUD: u32 = 1;
@@ -70,7 +70,7 @@ impl Fate {
 
 /// What is counted of the mirror.
 pub struct Counts {
-    calls: [[AtomicU64; Verdict::ALL.len()]; ADAPTER_METHODS.len()],
+    calls: [[AtomicU64; Verdict::ALL.len()]; AdapterMethod::COUNT],
     connections: [AtomicU64; Fate::ALL.len()],
     began: Instant,
     /// The second in which something was said last, and how much.
@@ -91,9 +91,9 @@ impl Default for Counts {
 }
 
 impl Counts {
-    /// A call was compared. `method` is an index of [`ADAPTER_METHODS`].
-    pub fn compared(&self, method: usize, verdict: Verdict, calls: u64) {
-        self.calls[method][verdict as usize].fetch_add(calls, Relaxed);
+    /// A call was compared.
+    pub fn compared(&self, method: AdapterMethod, verdict: Verdict, calls: u64) {
+        self.calls[method as usize][verdict as usize].fetch_add(calls, Relaxed);
     }
 
     /// A connection is mirrored no more, or was not at all.
@@ -103,8 +103,8 @@ impl Counts {
 
     /// Calls of a method that came to this.
     #[must_use]
-    pub fn calls(&self, method: usize, verdict: Verdict) -> u64 {
-        self.calls[method][verdict as usize].load(Relaxed)
+    pub fn calls(&self, method: AdapterMethod, verdict: Verdict) -> u64 {
+        self.calls[method as usize][verdict as usize].load(Relaxed)
     }
 
     /// Connections that came to this.

@@ -42,8 +42,8 @@ fn mirror(comparison: &Comparison, command: &Kind) -> Option<Known> {
 
 /// How many of that method came to each verdict, in their order.
 fn verdicts(counts: &Counts, method: &str) -> [u64; 4] {
-    let method = ADAPTER_METHODS.iter().position(|each| *each == method);
-    Verdict::ALL.map(|verdict| counts.calls(method.unwrap(), verdict))
+    let method = AdapterMethod::named(method).unwrap();
+    Verdict::ALL.map(|verdict| counts.calls(method, verdict))
 }
 
 fn fates(counts: &Counts) -> [u64; 4] {
@@ -202,4 +202,43 @@ fn an_abandoned_comparison_that_differed_is_different() {
     mirror(&comparison, &send("b"));
     comparison.end(false);
     assert_eq!(fates(&counts), [0, 1, 0, 0]);
+}
+
+#[test]
+fn what_the_mirror_calls_behind_the_end_is_no_difference() {
+    let (comparison, counts) = comparison(true);
+    real(&comparison, &send("a"));
+    mirror(&comparison, &send("a"));
+    mirror(&comparison, &subscribe("t"));
+    comparison.settle();
+    // The first time counts.
+    mirror(&comparison, &send("too late"));
+    comparison.settle();
+    mirror(&comparison, &subscribe("u"));
+    comparison.end(true);
+    assert_eq!(verdicts(&counts, "Send"), [1, 0, 0, 0]);
+    assert_eq!(verdicts(&counts, "Subscribe"), [0, 0, 0, 1]);
+}
+
+#[test]
+fn what_was_called_when_the_connection_was_gone_is_not_missing() {
+    let (comparison, counts) = comparison(true);
+    let ticket = real(&comparison, &publish("too late")).unwrap();
+    comparison.answered(ticket, Err(CallError::Gone));
+    assert!(!comparison.mirror_is_behind());
+    comparison.end(true);
+    assert_eq!(verdicts(&counts, "Publish"), [0; 4]);
+    assert_eq!(fates(&counts), [1, 0, 0, 0]);
+}
+
+#[test]
+fn one_that_was_given_up_has_one_fate() {
+    let (comparison, counts) = comparison(true);
+    real(&comparison, &send("a"));
+    comparison.give_up("a callback failed");
+    comparison.give_up("again");
+    mirror(&comparison, &send("b"));
+    comparison.end(true);
+    assert_eq!(verdicts(&counts, "Send"), [0; 4]);
+    assert_eq!(fates(&counts), [0, 0, 1, 0]);
 }
