@@ -148,7 +148,7 @@ impl Connection {
             flow,
             write_resumes: None,
             broken: None,
-            copied: copying::Until::new(&shared),
+            copied: copying::Until::new(shared.copied_to()),
             ending: None,
             shared: shared.clone(),
         });

@@ -15,8 +15,8 @@ use crate::{
 pub(super) struct Until(Option<Arc<Pair>>);
 
 impl Until {
-    pub(super) fn new(shared: &Shared) -> Self {
-        Self(shared.copied_to().cloned())
+    pub(super) fn new(pair: Option<&Arc<Pair>>) -> Self {
+        Self(pair.cloned())
     }
 
     /// The connection has ended for this reason, and the handler knows.
@@ -86,5 +86,51 @@ fn unmounted(message: &Arc<Message>, mountpoint: &str) -> Arc<Message> {
         }),
         // It was one before it was mounted.
         Err(_) => message.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Poll;
+
+    use super::*;
+    use crate::{
+        conn_id::ConnIds,
+        mirror::{Counts, Fate, Manner, Next},
+    };
+
+    fn pair() -> (Arc<Pair>, Arc<Counts>) {
+        let counts = Arc::<Counts>::default();
+        let (conn, _) = ConnIds::new("pod", None).unwrap().mint();
+        let manner = Manner {
+            by_bytes: true,
+            raw: false,
+            limit: 1024,
+        };
+        (Pair::new(conn, manner, counts.clone()), counts)
+    }
+
+    fn reason(pair: &Pair) -> CloseReason {
+        match pair.copies.poll_next() {
+            Poll::Ready(Next::Ended(reason)) => reason,
+            _ => panic!("it has not ended"),
+        }
+    }
+
+    #[test]
+    fn a_task_that_ends_without_a_word_ends_the_shadow() {
+        let (pair, counts) = pair();
+        // As a panic drops it.
+        drop(Until::new(Some(&pair)));
+        assert_eq!(reason(&pair), CloseReason::Socket(SocketFailure::Other));
+        assert_eq!(counts.connections(Fate::Abandoned), 1);
+    }
+
+    #[test]
+    fn one_that_ends_in_order_is_compared_to_the_end() {
+        let (pair, counts) = pair();
+        Until::new(Some(&pair)).end(CloseReason::Kicked);
+        assert_eq!(reason(&pair), CloseReason::Kicked);
+        assert_eq!(counts.connections(Fate::Abandoned), 0);
     }
 }

@@ -4,6 +4,8 @@
 //! Messages of QoS 1 and 2 are repeated whatever went wrong, for `redelivery_timeout`; while the connection is told to
 //! end they are given up instead, which for a session means that they wait for the next connection.
 
+/// What becomes of a delivery on its way.
+mod outcome;
 /// How long it goes on trying.
 mod patience;
 /// What to do when a handler fails.
@@ -26,6 +28,7 @@ use bytes::Bytes;
 use proto::exproto;
 use tokio::time::{Instant, sleep, timeout_at};
 
+use self::outcome::{Stop, Then, Told};
 pub use self::policy::Policy;
 pub(super) use self::{patience::Patience, request::message, standing::Standing, wish::of as wish};
 use super::{CloseReason, Handle, copying, handle::Shared};
@@ -48,36 +51,6 @@ pub(super) enum Event {
 pub(super) struct Delivered {
     pub(super) outcome: Result<(), CloseReason>,
     pub(super) standing: Standing,
-}
-
-/// What follows when a call that may have been seen has failed.
-enum Then {
-    Repeat,
-    Forget,
-    Close,
-}
-
-/// How a delivery went well.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Told {
-    /// The handler has answered.
-    Acknowledged,
-    /// Nobody knows, and it is not told again: messages that arrive at most once.
-    Forgotten,
-}
-
-/// Why a delivery stops without an answer.
-enum Stop {
-    /// The connection has to close.
-    Close(CloseReason),
-    /// The connection ends, and the handler is not told.
-    GivenUp,
-}
-
-impl From<CloseReason> for Stop {
-    fn from(reason: CloseReason) -> Self {
-        Self::Close(reason)
-    }
 }
 
 /// One callback on its way.

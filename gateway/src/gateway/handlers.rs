@@ -114,3 +114,49 @@ pub(super) fn refresh(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A mirror in that file, with that share.
+    fn mirrored(file: &str, percent: u8) -> config::Handler {
+        config::Handler {
+            mirror: config::Mirror {
+                file: Some(file.into()),
+                percent: Percent::whole(percent),
+                ..config::Mirror::default()
+            },
+            ..config::Handler::default()
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_with_the_mirror_names_its_setting() {
+        let errors = check(&mirrored("/absent", 100));
+        let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        assert_eq!(errors, ["handler.mirror.file"]);
+    }
+
+    #[test]
+    fn a_mirror_that_is_removed_gets_nothing() {
+        let (none, some) = (config::Handler::default(), mirrored("/mirror", 10));
+        let share = |new: &config::Handler| stays(&some, new).mirror.percent;
+        assert_eq!(share(&none), Percent::whole(0));
+        assert_eq!(share(&mirrored("/mirror", 5)), Percent::whole(5));
+        assert_eq!(share(&mirrored("/other", 5)), Percent::whole(5));
+        assert_eq!(stays(&none, &none), none);
+        assert_eq!(stays(&some, &some), some);
+    }
+
+    #[test]
+    fn the_handler_is_not_the_mirror_that_runs() {
+        let both = |percent| config::Handler {
+            file: Some("/mirror".into()),
+            ..mirrored("/mirror", percent)
+        };
+        let error = told_apart(&both(1), None).unwrap_err();
+        assert!(error.to_string().starts_with("handler.file: /mirror"));
+        assert!(told_apart(&both(0), None).is_ok());
+    }
+}

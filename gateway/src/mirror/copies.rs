@@ -220,4 +220,32 @@ mod tests {
         copies.push(bytes(1));
         assert!(copies.poll_next().is_pending());
     }
+
+    #[test]
+    fn it_is_told_once_from_when_calls_were_refused() {
+        let copies = Copies::new(1024);
+        copies.push(bytes(1));
+        copies.refuse();
+        copies.push(bytes(2));
+        copies.push(bytes(3));
+        copies.end(CloseReason::Kicked);
+        assert!(!copies.is_open());
+        let mut told = Vec::new();
+        while let Poll::Ready(Next::Event(event)) = copies.poll_next() {
+            told.push(match event {
+                Copied::Bytes(bytes) => bytes.len(),
+                Copied::Refusing => 0,
+                Copied::Messages(_) | Copied::TimerTimeout => panic!("nobody said that"),
+            });
+        }
+        assert_eq!(told, [1, 0, 2, 3]);
+    }
+
+    #[test]
+    fn what_waits_holds_no_more_than_is_counted() {
+        let batch = Bytes::from(vec![0; 1024 * 1024]);
+        let copies = Copies::new(1024 * 1024);
+        copies.push(Copied::Bytes(batch.slice(..512 * 1024)));
+        assert!(batch.is_unique(), "the whole batch waits");
+    }
 }
