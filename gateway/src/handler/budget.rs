@@ -1,7 +1,7 @@
 //! How many callbacks may be repeats of others: a share of those that are made, and a floor for when few are.
 //!
-//! A bucket for all endpoints. Whoever finds it empty books its turn, and waits until the floor alone has paid for it; so
-//! repeats come one after the other, however many connections want them. Nothing here reads a clock.
+//! A bucket for all endpoints of a set. Whoever finds it empty books its turn, and waits until the floor alone has paid for
+//! it; so repeats come one after the other, however many connections want them. Nothing here reads a clock.
 
 use std::{
     sync::atomic::{AtomicU32, Ordering::Relaxed},

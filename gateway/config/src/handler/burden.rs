@@ -32,9 +32,9 @@ impl Default for Concurrency {
     }
 }
 
-/// How many callbacks may be repeats of others, at all replicas together: those that did not reach the
-/// handler, were refused by it, or are to come again. Whoever is above that waits for its turn, in
-/// order and within its patience (`park_timeout`, `redelivery_timeout`), so that a handler in trouble
+/// How many callbacks may be repeats of others, at all replicas together, those of a canary apart: those
+/// that did not reach the handler, were refused by it, or are to come again. Whoever is above that waits
+/// for its turn, in order and within its patience (`park_timeout`, `redelivery_timeout`), so that a handler in trouble
 /// is not called more than one that is well. The ordered stream repeats nothing in this way.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]

@@ -39,7 +39,7 @@ pub struct Mirror {
     pub service: Option<HandlerService>,
 
     /// How many of a hundred new connections are mirrored; chance decides which. It can be changed while
-    /// the gateway runs.
+    /// the gateway runs, and is 0 where the mirror is removed then.
     pub percent: Percent,
 
     /// How many connections are mirrored at a time. Further ones are not, and are counted as `skipped`.
@@ -48,7 +48,8 @@ pub struct Mirror {
 
     /// How many bytes of each connection may wait for the mirror, and how many bytes of calls, each
     /// counted with 128 bytes more, for the same calls of the other one. Above that the connection is
-    /// mirrored no more, and counted as `abandoned`.
+    /// mirrored no more, and counted as `abandoned`; but one event and one call may wait, whatever their
+    /// size.
     #[serde(with = "KibBetween::<1, 65536>")]
     pub buffer: ByteSize,
 }
