@@ -6,8 +6,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    HttpClient, HttpUrl, Rate, Redis, count::Count, pattern::KeyTemplate, period::PeriodOrOff,
-    rate::RateOrOff,
+    HttpClient, HttpUrl, Rate, RedisServer, count::Count, pattern::KeyTemplate,
+    period::PeriodOrOff, rate::RateOrOff,
 };
 
 pub use jwt::{Jwt, JwtAlgorithm, TokenPlace};
@@ -206,7 +206,7 @@ pub enum CertificatePart {
 #[serde(deny_unknown_fields)]
 pub struct RedisUsers {
     /// Where Redis is.
-    pub server: Redis,
+    pub server: RedisServer,
 
     /// The key of a user's hash. `${clientid}` and `${username}` in it stand for the client's own.
     /// Its field `password_hash` holds what the file authenticator has as HASH; `is_superuser` is `1` or `true` for

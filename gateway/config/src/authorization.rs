@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    HttpClient, HttpUrl, KeyTemplate, Permission, Redis, count::Count, period::PeriodOrOff,
+    HttpClient, HttpUrl, KeyTemplate, Permission, RedisServer, count::Count, period::PeriodOrOff,
 };
 
 /// What `Publish` and `Subscribe` are checked by.
@@ -82,7 +82,7 @@ pub struct HttpAuthorization {
 #[serde(deny_unknown_fields)]
 pub struct RedisAuthorization {
     /// Where Redis is.
-    pub server: Redis,
+    pub server: RedisServer,
 
     /// The key of a client's hash. `${clientid}` and `${username}` in it stand for the client's own;
     /// a client that has no such name has no rules here. Each field is a topic filter, and its value

@@ -81,4 +81,8 @@ pub enum BrokerKind {
     /// This pod's memory; other pods see none of them.
     #[default]
     Memory,
+
+    /// The Redis of `redis`, which all pods share. Pods must agree on conn ids, so it wants
+    /// `cluster.key_file`, too.
+    Redis,
 }

@@ -13,6 +13,8 @@ mod authorization;
 mod binds;
 /// The handler.
 mod handler;
+/// The Redis that the pods share.
+mod redis;
 /// The adapter and the management API.
 mod servers;
 /// Listeners: their names, and each by itself.
@@ -30,6 +32,7 @@ pub(crate) fn check(config: &Config, root: &Node) -> Vec<Problem> {
     binds::check(config, &mut report);
     handler::check(config, &mut report);
     servers::check(config, &mut report);
+    redis::check(config, &mut report);
     messages(config, &mut report);
     sessions(config, &mut report);
     report.problems

@@ -87,6 +87,9 @@ mod callers;
 /// What routes messages by topic.
 mod broker;
 
+/// The Redis that the pods share.
+mod redis;
+
 /// Clients that have gone and may come back.
 mod sessions;
 
@@ -166,9 +169,10 @@ pub use percent::Percent;
 pub use period::parse_period;
 pub use proxy::{Network, Others, ProxyProtocol};
 pub use rate::Rate;
+pub use redis::{Prefix, Redis, RedisMode, Sentinels};
 pub use rules::{Action, Level, NamePattern, Permission, Rule, RuleFilter, RulePattern, Rules};
 pub use server_tls::ServerTls;
-pub use services::{HttpClient, HttpUrl, Redis, RedisUrl};
+pub use services::{HttpClient, HttpUrl, RedisServer, RedisUrl};
 pub use sessions::Sessions;
 pub use size::ByteSize;
 pub use sockets::{Tcp, Udp};
@@ -234,6 +238,9 @@ pub struct Config {
     /// What routes messages by topic.
     pub broker: Broker,
 
+    /// The Redis through which the pods work together: for `broker.kind: redis`. Off while `urls` is empty.
+    pub redis: Redis,
+
     /// Clients that have gone and may come back: how much is kept of them.
     pub sessions: Sessions,
 
@@ -266,6 +273,7 @@ impl Default for Config {
             handler: Handler::default(),
             adapter: Adapter::default(),
             broker: Broker::default(),
+            redis: Redis::default(),
             sessions: Sessions::default(),
             http: Http::default(),
             management: Management::default(),

@@ -247,7 +247,9 @@ fn bounds(schema: &Value) -> Option<(String, String)> {
 fn scalar(value: &Value) -> String {
     // Tools that know YAML 1.1 take a bare `off` for `false` and write it back so.
     let is_plain = |text: &str| {
-        text != "off" && text.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '/')
+        text != "off"
+            && !text.ends_with(':')
+            && text.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '/')
     };
     match value.as_str() {
         Some(text) if is_plain(text) => text.into(),

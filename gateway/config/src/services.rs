@@ -115,7 +115,7 @@ impl FromStr for HttpUrl {
 /// A Redis server that is asked.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Redis {
+pub struct RedisServer {
     /// Where it is: `redis://host:port/database`, or `rediss://…` for TLS.
     #[schemars(example = "redis://redis.example.net:6379/0")]
     pub url: RedisUrl,
@@ -176,6 +176,12 @@ impl RedisUrl {
     #[must_use]
     pub fn database(&self) -> i64 {
         self.0.path().trim_start_matches('/').parse().unwrap_or(0)
+    }
+
+    /// Whether it names a database.
+    #[must_use]
+    pub(crate) fn has_database(&self) -> bool {
+        !self.0.path().trim_start_matches('/').is_empty()
     }
 
     /// Whether it is reached over TLS.

@@ -73,7 +73,7 @@ pub enum RedisError {
 
 impl Redis {
     /// Reads the files that the settings name; connects to nothing yet. Blocks for as long as they take to read.
-    pub fn new(config: &config::Redis) -> Result<Self, Error> {
+    pub fn new(config: &config::RedisServer) -> Result<Self, Error> {
         let failed = |source: redis::RedisError| Error::Client {
             what: "Redis",
             source: source.into(),
@@ -139,7 +139,7 @@ impl Redis {
 
     /// The files that [`Redis::new`] reads.
     #[must_use]
-    pub fn files(config: &config::Redis) -> Vec<PathBuf> {
+    pub fn files(config: &config::RedisServer) -> Vec<PathBuf> {
         let certificate = config.certificate.iter();
         certificate
             .flat_map(|each| [&each.chain, &each.key])
@@ -210,7 +210,7 @@ fn is_about_the_question(error: &redis::RedisError) -> bool {
     matches!(error.code(), Some("WRONGTYPE" | "NOPERM"))
 }
 
-fn certificates(config: &config::Redis) -> Result<TlsCertificates, Error> {
+fn certificates(config: &config::RedisServer) -> Result<TlsCertificates, Error> {
     let root_cert = match &config.ca_file {
         Some(path) => {
             // What is wrong with it is said here, and not at the first question.

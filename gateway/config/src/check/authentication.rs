@@ -1,6 +1,8 @@
 //! Who may be a client: each authenticator by itself, and where a chain stands.
 
-use crate::{Authenticator, Config, HttpClient, HttpUrl, Jwt, Listener, Redis, Transport, Verify};
+use crate::{
+    Authenticator, Config, HttpClient, HttpUrl, Jwt, Listener, RedisServer, Transport, Verify,
+};
 
 use super::Report;
 
@@ -124,19 +126,34 @@ pub(super) fn client(field: &str, url: &HttpUrl, client: &HttpClient, report: &m
     }
 }
 
-pub(super) fn server(field: &str, redis: &Redis, report: &mut Report) {
-    if !redis.url.is_secure() {
-        for (name, written) in [
-            ("ca_file", redis.ca_file.is_some()),
-            ("certificate", redis.certificate.is_some()),
-        ] {
+pub(super) fn server(field: &str, redis: &RedisServer, report: &mut Report) {
+    login(
+        field,
+        redis.url.is_secure(),
+        (redis.ca_file.is_some(), redis.certificate.is_some()),
+        (redis.username.is_some(), redis.password_file.is_some()),
+        report,
+    );
+}
+
+/// How a Redis server is logged in to: over TLS or not; which of `ca_file` and `certificate` are written; which of
+/// `username` and `password_file`.
+pub(super) fn login(
+    field: &str,
+    is_secure: bool,
+    (ca_file, certificate): (bool, bool),
+    (username, password_file): (bool, bool),
+    report: &mut Report,
+) {
+    if !is_secure {
+        for (name, written) in [("ca_file", ca_file), ("certificate", certificate)] {
             if written {
                 let text = "the address starts with redis://, which shows no certificate; write rediss://, or remove it";
                 report.add(&format!("{field}.{name}"), text);
             }
         }
     }
-    if redis.username.is_some() && redis.password_file.is_none() {
+    if username && !password_file {
         let text = "a user of Redis has a password; write password_file, or remove it";
         report.add(&format!("{field}.username"), text);
     }

@@ -136,7 +136,7 @@ fn an_error_of_the_environment_names_the_variable() {
             ("EXPROTO_NO__SUCH", "1"),
             "no: there is no such key; the keys here are pod, cluster, listeners, limits, \
              bans, mountpoint, authentication, authorization, connection, handler, adapter, \
-             broker, sessions, http, management, drain, log",
+             broker, redis, sessions, http, management, drain, log",
         ),
     ];
     for (variable, expected) in cases {

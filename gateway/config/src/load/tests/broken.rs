@@ -4,10 +4,12 @@ use super::error;
 
 /// Of the handler.
 mod handler;
+/// Of the Redis that pods share.
+mod redis;
 
 #[test]
 fn every_error_says_where_and_what_to_write() {
-    for (text, expected) in BROKEN.iter().chain(handler::BROKEN) {
+    for (text, expected) in BROKEN.iter().chain(handler::BROKEN).chain(redis::BROKEN) {
         assert_eq!(error(text), format!("gateway.yaml:{expected}"), "{text}");
     }
 }
@@ -22,7 +24,7 @@ const BROKEN: &[(&str, &str)] = &[
         "nothing: 1",
         "1:1: nothing: there is no such key; the keys here are pod, cluster, listeners, \
          limits, bans, mountpoint, authentication, authorization, connection, handler, adapter, \
-         broker, sessions, http, management, drain, log",
+         broker, redis, sessions, http, management, drain, log",
     ),
     (
         "adapter:\n  bnd: 127.0.0.1:1",
@@ -236,8 +238,8 @@ const BROKEN: &[(&str, &str)] = &[
          udp, dtls",
     ),
     (
-        "broker:\n  kind: redis",
-        "2:9: broker.kind: \"redis\" is not supported; write memory",
+        "broker:\n  kind: kafka",
+        "2:9: broker.kind: \"kafka\" is not supported; write one of memory, redis",
     ),
     (
         "log:\n  format: [text]",
@@ -295,7 +297,7 @@ const BROKEN: &[(&str, &str)] = &[
     (
         "- a",
         "1:1: this is a list; write a mapping of the keys pod, cluster, listeners, limits, bans, \
-         mountpoint, authentication, authorization, connection, handler, adapter, broker, \
+         mountpoint, authentication, authorization, connection, handler, adapter, broker, redis, \
          sessions, http, management, drain, log",
     ),
     (
