@@ -27,6 +27,8 @@ const VERSION: u8 = 1;
 const MAC: usize = 12;
 /// Version, MAC, start epoch, sequence number; the pod's name follows.
 const HEAD: usize = 1 + MAC + 8 + 8;
+/// What is signed for a fingerprint. No name begins like it.
+const FINGERPRINT: &[u8] = b"exproto: the fingerprint of a cluster's key";
 /// Shorter keys are refused: they can be guessed.
 const SHORTEST_KEY: usize = 32;
 /// The largest file with a key.
@@ -169,6 +171,14 @@ impl ConnIds {
     }
 }
 
+/// What tells clusters apart that must not share names: the same for all pods with this key, and of no use to whoever
+/// wants the key. Reads the file.
+pub fn fingerprint(key_file: &Path) -> Result<String, KeyError> {
+    let key = hmac::Key::new(hmac::HMAC_SHA256, &read_key(key_file)?);
+    let tag = hmac::sign(&key, FINGERPRINT);
+    Ok(BASE64_URL_SAFE_NO_PAD.encode(tag))
+}
+
 fn read_key(path: &Path) -> Result<Vec<u8>, KeyError> {
     let secret = files::read(path, LONGEST_KEY).map_err(KeyError::File)?;
     if secret.len() < SHORTEST_KEY {
@@ -245,6 +255,16 @@ mod tests {
             "{error}"
         );
         std::fs::remove_file(key).unwrap();
+    }
+
+    #[test]
+    fn keys_are_told_apart_by_their_fingerprints() {
+        let [one, same, other] = [[7; 32], [7; 32], [8; 32]].map(|key| tempfile_with(&key));
+        assert_eq!(fingerprint(&one).unwrap(), fingerprint(&same).unwrap());
+        assert_ne!(fingerprint(&one).unwrap(), fingerprint(&other).unwrap());
+        for key in [one, same, other] {
+            std::fs::remove_file(key).unwrap();
+        }
     }
 
     fn tempfile_with(bytes: &[u8]) -> PathBuf {

@@ -55,6 +55,8 @@ pub mod auth;
 pub mod clients;
 /// Who may publish and subscribe.
 pub mod authorization;
+/// The link to the Redis that the pods share.
+pub mod redis;
 /// What routes messages by topic.
 pub mod broker;
 /// Health and metrics over HTTP.

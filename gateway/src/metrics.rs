@@ -41,12 +41,15 @@ mod listener;
 mod authorization;
 /// What is counted at the servers that are not for devices.
 mod servers;
+/// What is counted of the Redis that the pods share.
+mod redis;
 
 use self::authorization::Decisions;
 pub use self::{
     adapter_method::AdapterMethod,
     authorization::{Decided, DecidedBy},
     listener::{Dropped, ListenerMetrics, Open},
+    redis::{RedisConnection, RedisMetrics, RedisOutcome},
 };
 use crate::{
     connection::CloseReason,

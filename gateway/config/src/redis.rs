@@ -123,9 +123,11 @@ pub enum RedisMode {
     /// One server, or an address that always leads to the one that takes writes.
     #[default]
     Standalone,
-    /// A master and its replicas; sentinels say which is the master.
+    /// A master and its replicas; sentinels say which is the master. With TLS the address that they say must stand
+    /// in its certificate; `sentinel announce-hostnames` has them say names.
     Sentinel,
-    /// Redis Cluster: the keys are spread over several masters.
+    /// Redis Cluster: the keys are spread over several masters. With TLS the addresses that nodes tell of each other
+    /// must stand in their certificates; `cluster-preferred-endpoint-type hostname` has them tell names.
     Cluster,
 }
 
