@@ -17,7 +17,7 @@ pub mod gateway;
 pub mod handler;
 /// A handler of the ordered stream that does as the test says.
 pub mod stream;
-/// A proxy that cuts connections.
+/// A proxy that cuts connections, or lets them stall.
 pub mod proxy;
 /// A device.
 pub mod device;
@@ -33,7 +33,7 @@ pub mod pod;
 pub mod python;
 /// An authority, and what it signs.
 pub mod pki;
-/// A Redis server.
+/// Redis servers.
 pub mod redis;
 
 pub use carrier::{Carrier, Credentials};
@@ -44,7 +44,7 @@ pub use pki::Pki;
 pub use pod::Pod;
 pub use process::Process;
 pub use proxy::Proxy;
-pub use redis::RedisServer;
+pub use redis::{RedisCluster, RedisServer, SentinelSet};
 pub use stream::StreamHandler;
 
 /// Far longer than anything takes, also on a loaded machine.

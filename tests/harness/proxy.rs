@@ -1,4 +1,4 @@
-//! A TCP proxy that cuts connections after so many bytes.
+//! A TCP proxy that cuts connections after so many bytes, or lets them stall.
 
 use std::{
     net::SocketAddr,
@@ -14,6 +14,7 @@ use tokio::{
         TcpListener, TcpStream,
         tcp::{OwnedReadHalf, OwnedWriteHalf},
     },
+    sync::watch,
     task::JoinSet,
 };
 use tokio_util::task::AbortOnDropHandle;
@@ -23,6 +24,7 @@ pub struct Proxy {
     address: SocketAddr,
     budget: Arc<AtomicU64>,
     cuts: Arc<AtomicUsize>,
+    stalled: watch::Sender<bool>,
     _running: AbortOnDropHandle<()>,
 }
 
@@ -36,11 +38,18 @@ impl Proxy {
         let address = listener.local_addr().expect("a bound socket");
         let budget = Arc::new(AtomicU64::new(u64::MAX));
         let cuts = Arc::new(AtomicUsize::new(0));
-        let running = tokio::spawn(accept(listener, to, budget.clone(), cuts.clone()));
+        let stalled = watch::Sender::new(false);
+        let carrier = Carrier {
+            to,
+            budget: budget.clone(),
+            stalled: stalled.clone(),
+        };
+        let running = tokio::spawn(accept(listener, carrier, cuts.clone()));
         Self {
             address,
             budget,
             cuts,
+            stalled,
             _running: AbortOnDropHandle::new(running),
         }
     }
@@ -57,6 +66,12 @@ impl Proxy {
         self.budget.store(bytes, Ordering::SeqCst);
     }
 
+    /// Whether bytes wait in it from now on, in both directions, as if the network had gone without a word. Connections
+    /// are taken all the same.
+    pub fn stall(&self, stalled: bool) {
+        self.stalled.send_replace(stalled);
+    }
+
     /// How often it has cut.
     #[must_use]
     pub fn cuts(&self) -> usize {
@@ -64,23 +79,26 @@ impl Proxy {
     }
 }
 
-async fn accept(
-    listener: TcpListener,
+/// What each connection needs to know.
+#[derive(Clone)]
+struct Carrier {
     to: SocketAddr,
     budget: Arc<AtomicU64>,
-    cuts: Arc<AtomicUsize>,
-) {
+    stalled: watch::Sender<bool>,
+}
+
+async fn accept(listener: TcpListener, carrier: Carrier, cuts: Arc<AtomicUsize>) {
     let mut open = JoinSet::new();
     loop {
         tokio::select! {
             accepted = listener.accept() => {
                 if let Ok((from, _)) = accepted {
-                    open.spawn(carry(from, to, budget.clone()));
+                    open.spawn(carrier.clone().carry(from));
                 }
             }
             Some(cut) = open.join_next() => {
                 if matches!(cut, Ok(true)) {
-                    budget.store(u64::MAX, Ordering::SeqCst);
+                    carrier.budget.store(u64::MAX, Ordering::SeqCst);
                     open.shutdown().await;
                     cuts.fetch_add(1, Ordering::SeqCst);
                 }
@@ -89,27 +107,33 @@ async fn accept(
     }
 }
 
-/// Whether it ended because the budget was used up.
-async fn carry(from: TcpStream, to: SocketAddr, budget: Arc<AtomicU64>) -> bool {
-    let Ok(onward) = TcpStream::connect(to).await else {
-        return false;
-    };
-    // What passes must not wait for what follows.
-    let _ = (from.set_nodelay(true), onward.set_nodelay(true));
-    let (from_read, from_write) = from.into_split();
-    let (to_read, to_write) = onward.into_split();
-    tokio::select! {
-        cut = copy(from_read, to_write, &budget) => cut,
-        cut = copy(to_read, from_write, &budget) => cut,
+impl Carrier {
+    /// Whether it ended because the budget was used up.
+    async fn carry(self, from: TcpStream) -> bool {
+        let Ok(onward) = TcpStream::connect(self.to).await else {
+            return false;
+        };
+        // What passes must not wait for what follows.
+        let _ = (from.set_nodelay(true), onward.set_nodelay(true));
+        let (from_read, from_write) = from.into_split();
+        let (to_read, to_write) = onward.into_split();
+        tokio::select! {
+            cut = copy(from_read, to_write, &self) => cut,
+            cut = copy(to_read, from_write, &self) => cut,
+        }
     }
 }
 
-async fn copy(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, budget: &AtomicU64) -> bool {
+async fn copy(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, carrier: &Carrier) -> bool {
+    let budget = &*carrier.budget;
+    let mut stalled = carrier.stalled.subscribe();
     let mut buffer = [0; 4096];
     loop {
+        let _ = stalled.wait_for(|stalled| !stalled).await;
         let Ok(length @ 1..) = from.read(&mut buffer).await else {
             return false;
         };
+        let _ = stalled.wait_for(|stalled| !stalled).await;
         let before = budget.load(Ordering::SeqCst);
         let passes = usize::try_from(before).unwrap_or(usize::MAX).min(length);
         if before != u64::MAX {

@@ -1,4 +1,10 @@
-//! A Redis server of a test's own: the program of the Debian package, on a free port, with nothing on disk.
+//! Redis servers of a test's own: the program of the Debian package, on a free port, with nothing on disk. One alone, a
+//! master with replicas and sentinels, or a cluster.
+
+/// A master, its replicas, and sentinels.
+mod sentinels;
+/// A cluster.
+mod cluster;
 
 use std::{
     net::{SocketAddr, TcpStream},
@@ -9,6 +15,7 @@ use std::{
 use rcgen::{CertificateParams, ExtendedKeyUsagePurpose};
 use tempfile::TempDir;
 
+pub use self::{cluster::RedisCluster, sentinels::SentinelSet};
 use crate::{
     Process, free_address,
     pki::{self, Files, Key, Pki},
@@ -88,6 +95,27 @@ impl RedisServer {
         }
     }
 
+    /// Cuts all connections of a kind, such as `normal` or `pubsub`; a subscriber is not `normal`.
+    ///
+    /// # Panics
+    /// When it does not run.
+    pub fn cut_clients(&self, kind: &str) {
+        self.cli(&["CLIENT", "KILL", "TYPE", kind]);
+    }
+
+    /// Lets it do nothing for so many seconds, not even for new connections. Returns at once.
+    ///
+    /// # Panics
+    /// When `redis-cli` does not start.
+    #[must_use]
+    pub fn sleeps(&self, seconds: &str) -> Process {
+        let port = self.address.port().to_string();
+        let host = self.address.ip().to_string();
+        let mut command = Command::new("redis-cli");
+        command.args(["-h", &host, "-p", &port, "DEBUG", "SLEEP", seconds]);
+        Process::start(&mut command, "redis-tools")
+    }
+
     /// Ends it at once, as kill -9 does.
     pub fn kill(&mut self) {
         self.process = None;
@@ -105,6 +133,7 @@ impl RedisServer {
             .current_dir(self.folder.path())
             .args(["--bind", &self.address.ip().to_string()])
             .args(["--save", "", "--appendonly", "no"])
+            .args(["--enable-debug-command", "local"])
             .args(&self.arguments);
         match &self.tls {
             None => command.args(["--port", &port]),
