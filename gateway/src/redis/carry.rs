@@ -56,6 +56,10 @@ impl Link {
         packed: Bytes,
         sent: &AtomicBool,
     ) -> Result<Value, Failure> {
+        if !*self.shared.identified.borrow() {
+            let why = self.shared.map.load().trouble().unwrap_or(Problem::New);
+            return Err(Failure::Away(why));
+        }
         let mut next = Next::Owner;
         loop {
             let (node, asking) = self.node(slot, &next)?;

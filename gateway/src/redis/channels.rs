@@ -17,6 +17,9 @@ use tokio::sync::Notify;
 
 use super::{Failure, Slots, slots::slot_of};
 
+/// A list that had more room than this gives it back once it is empty.
+const MOST_SPARE: usize = 1024;
+
 /// A connection that subscribes. 0 is none.
 pub(super) type Session = u64;
 
@@ -205,6 +208,8 @@ impl Channels {
         }
         if group.channels.is_empty() {
             groups.remove(&slot);
+        } else if group.todo.is_empty() && group.todo.capacity() > MOST_SPARE {
+            group.todo = VecDeque::new();
         }
         (!batch.channels.is_empty()).then_some(batch)
     }

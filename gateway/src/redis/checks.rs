@@ -2,6 +2,7 @@
 //! lets us do what we need, and serves no other cluster of pods under the same names.
 
 use redis::{Cmd, ServerErrorKind, Value};
+use tokio::sync::watch;
 
 use super::{
     Problem,
@@ -57,6 +58,8 @@ pub(super) struct Trial<'a> {
     pub(super) names: &'a Names,
     pub(super) mode: RedisMode,
     pub(super) database: u16,
+    /// Whether it was seen that the names are ours.
+    pub(super) identified: &'a watch::Sender<bool>,
 }
 
 impl Trial<'_> {
@@ -164,18 +167,36 @@ impl Trial<'_> {
         if found == Value::Nil {
             let mut leave = redis::cmd("SET");
             leave.arg(&key).arg(self.names.fingerprint()).arg("NX");
-            self.ask(&leave).await?;
+            let left = self.ask(&leave).await?;
             found = self.ask(redis::cmd("GET").arg(&key)).await?;
+            if found == Value::Nil {
+                found = left;
+            }
         }
         match found {
-            Value::BulkString(theirs) if theirs != self.names.fingerprint().as_bytes() => {
+            Value::BulkString(theirs) if theirs == self.names.fingerprint().as_bytes() => {
+                self.identified.send_replace(true);
+                Ok(())
+            }
+            Value::BulkString(_) => {
+                self.identified.send_replace(false);
                 Err(Problem::Foreign {
                     prefix: self.names.prefix().into(),
                     key: key.into(),
                 })
             }
-            // Another node of the cluster has the key, or the server takes no writes now; that is no conflict.
-            _ => Ok(()),
+            // Another node of the cluster has the key, and is asked for it.
+            Value::ServerError(error)
+                if matches!(
+                    error.kind(),
+                    Some(ServerErrorKind::Moved | ServerErrorKind::Ask)
+                ) =>
+            {
+                Ok(())
+            }
+            // It cannot say now; it was ours before.
+            _ if *self.identified.borrow() => Ok(()),
+            other => Err(unexpected(self.address, &other)),
         }
     }
 

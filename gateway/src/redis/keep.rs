@@ -66,6 +66,8 @@ impl Keeper {
         if self.which == RedisConnection::Subscriptions {
             // Who is not let in by the checks of the other one shall not listen, either.
             let mut up = self.node.up.subscribe();
+            let mut identified = self.shared.identified.subscribe();
+            let _ = identified.wait_for(|&identified| identified).await;
             let _ = up.wait_for(|&up| up).await;
         }
         let Some(address) = self.node.address().await else {
@@ -98,6 +100,7 @@ impl Keeper {
             names: &shared.names,
             mode: shared.mode,
             database: shared.database,
+            identified: &shared.identified,
         };
         if self.which == RedisConnection::Subscriptions {
             if let Err(problem) = trial.kind(&greeting) {

@@ -46,6 +46,8 @@ pub(super) struct Shared {
     pub(super) queue: Arc<Queue>,
     pub(super) state: watch::Sender<State>,
     pub(super) metrics: Arc<RedisMetrics>,
+    /// Whether it was seen that the names are ours. Before that nothing is said or listened to.
+    pub(super) identified: watch::Sender<bool>,
     pub(super) ended: CancellationToken,
     sessions: AtomicU64,
 }
@@ -76,6 +78,7 @@ impl Shared {
                 why: Problem::New,
             }),
             metrics,
+            identified: watch::Sender::new(false),
             ended: CancellationToken::new(),
             sessions: AtomicU64::new(1),
         }))

@@ -117,7 +117,11 @@ impl Slots {
 
     /// Each of them, from the least.
     pub fn iter(&self) -> impl Iterator<Item = u16> + '_ {
-        (0..SLOTS).filter(|&slot| self.contains(slot))
+        let filled = (0..).zip(self.0.iter()).filter(|(_, word)| **word != 0);
+        filled.flat_map(|(index, word)| {
+            let of_word = move |bit: &u16| word >> bit & 1 == 1;
+            (0..64).filter(of_word).map(move |bit| index * 64 + bit)
+        })
     }
 }
 
