@@ -142,6 +142,7 @@ fn needs_restart(old: &Config, new: &Config, handler: &config::Handler) -> Vec<&
         ("handler", *handler != new.handler),
         ("adapter", old.adapter != new.adapter),
         ("broker", old.broker != new.broker),
+        ("redis", old.redis != new.redis),
         ("http", old.http != new.http),
         ("management", old.management != new.management),
         ("log.format", old.log.format != new.log.format),

@@ -121,8 +121,14 @@ impl Trial<'_> {
             RedisMode::Cluster => COMMANDS_OF_A_CLUSTER,
             RedisMode::Standalone | RedisMode::Sentinel => COMMANDS_OF_ONE,
         };
-        for &sample in COMMANDS.iter().chain(more) {
-            let answer = self.ask(&self.names.sample(sample)).await?;
+        let samples = || COMMANDS.iter().chain(more);
+        for sample in samples() {
+            self.wire
+                .send(&self.names.sample(sample).get_packed_command());
+        }
+        for sample in samples() {
+            let answer = self.wire.answer().await;
+            let answer = answer.map_err(|error| ended(self.address, &error))?;
             if let Value::ServerError(error) = &answer
                 && error.kind() == Some(ServerErrorKind::NoPerm)
             {

@@ -2,7 +2,8 @@
 
 use std::sync::{Arc, atomic::Ordering::Relaxed};
 
-use tokio::time::{sleep, timeout};
+use parking_lot::Mutex;
+use tokio::time::{Instant, sleep, timeout};
 
 use super::{
     Problem, access::Address, checks::Trial, commands::commands, node::Node, shared::Shared,
@@ -17,6 +18,7 @@ pub(super) fn keep(shared: &Arc<Shared>, node: &Arc<Node>) {
             shared: shared.clone(),
             node: node.clone(),
             which,
+            since: Mutex::default(),
         };
         tokio::spawn(keeper.run());
     }
@@ -26,6 +28,8 @@ struct Keeper {
     shared: Arc<Shared>,
     node: Arc<Node>,
     which: RedisConnection,
+    /// Since when the connection stands, or when the last one began.
+    since: Mutex<Option<Instant>>,
 }
 
 impl Keeper {
@@ -44,9 +48,11 @@ impl Keeper {
         let (min, max) = self.shared.backoff;
         let mut pause = min;
         loop {
-            let (problem, was_up) = self.once().await;
+            let (address, problem) = self.once().await;
             let stood = self.down();
-            if was_up {
+            // Who is cut off again and again is no better off than who is not let in.
+            let since = self.since.lock().take();
+            if since.is_some_and(|since| since.elapsed() >= max) {
                 pause = min;
             }
             self.failed(problem);
@@ -56,13 +62,17 @@ impl Keeper {
             }
             self.shared.report();
             self.shared.refresh.notify_one();
-            sleep(jittered(pause)).await;
+            tokio::select! {
+                () = sleep(jittered(pause)) => {}
+                // There is somebody else to try.
+                () = self.node.moved_from(&address) => sleep(jittered(min)).await,
+            }
             pause = (pause * 2).min(max);
         }
     }
 
-    /// One connection from its beginning to its end: why it ended, and whether it was of use.
-    async fn once(&self) -> (Problem, bool) {
+    /// One connection from its beginning to its end: to whom, and why it ended.
+    async fn once(&self) -> (Address, Problem) {
         if self.which == RedisConnection::Subscriptions {
             // Who is not let in by the checks of the other one shall not listen, either.
             let mut up = self.node.up.subscribe();
@@ -70,28 +80,25 @@ impl Keeper {
             let _ = identified.wait_for(|&identified| identified).await;
             let _ = up.wait_for(|&up| up).await;
         }
-        let Some(address) = self.node.address().await else {
-            return (Problem::New, false);
+        let address = self.node.address().await;
+        let ended = |what: &str| Problem::Ended {
+            address: address.text(),
+            what: what.into(),
         };
         let mut again = self.node.again.subscribe();
-        tokio::select! {
-            ended = self.at(&address) => ended,
-            Ok(()) = again.changed() => {
-                let address = address.text();
-                (Problem::Ended { address, what: "it is made anew".into() }, true)
-            }
-            () = self.node.moved_from(&address) => {
-                let address = address.text();
-                (Problem::Ended { address, what: "another server is the master now".into() }, true)
-            }
-        }
+        let problem = tokio::select! {
+            problem = self.at(&address) => problem,
+            Ok(()) = again.changed() => ended("it is made anew"),
+            () = self.node.moved_from(&address) => ended("another server is the master now"),
+        };
+        (address, problem)
     }
 
-    async fn at(&self, address: &Address) -> (Problem, bool) {
+    async fn at(&self, address: &Address) -> Problem {
         let shared = &self.shared;
         let (mut wire, greeting) = match shared.access.open(address).await {
             Ok(opened) => opened,
-            Err(problem) => return (problem, false),
+            Err(problem) => return problem,
         };
         let mut trial = Trial {
             wire: &mut wire,
@@ -104,13 +111,13 @@ impl Keeper {
         };
         if self.which == RedisConnection::Subscriptions {
             if let Err(problem) = trial.kind(&greeting) {
-                return (problem, false);
+                return problem;
             }
             let session = shared.new_session();
             self.node.session.store(session, Relaxed);
             self.up(address, &greeting.version);
             let mut subscriptions = Subscriptions::new(shared, &self.node, session, wire);
-            return (subscriptions.run().await.problem(address.text()), true);
+            return subscriptions.run().await.problem(address.text());
         }
         let passed = timeout(shared.timeout + shared.patience, trial.pass(&greeting)).await;
         let silent = || Problem::Ended {
@@ -118,18 +125,19 @@ impl Keeper {
             what: "it says nothing any more".into(),
         };
         if let Err(problem) = passed.unwrap_or_else(|_| Err(silent())) {
-            return (problem, false);
+            return problem;
         }
         let (commands, mut driver) = commands(wire, shared.max_in_flight, shared.patience);
         self.node.commands.store(Some(Arc::new(commands)));
         self.up(address, &greeting.version);
         self.node.up.send_replace(true);
         shared.report();
-        (driver.run().await.problem(address.text()), true)
+        driver.run().await.problem(address.text())
     }
 
     fn up(&self, address: &Address, version: &str) {
         self.node.problems.lock()[self.which as usize] = None;
+        *self.since.lock() = Some(Instant::now());
         self.shared.metrics.connection(self.which);
         tracing::info!(redis = %address, version, "connected to Redis for {}", self.which.as_str());
     }

@@ -77,11 +77,19 @@ impl Node {
     }
 
     /// Where it is, once that is known.
-    pub(super) async fn address(&self) -> Option<Address> {
+    pub(super) async fn address(&self) -> Address {
         match &self.place {
-            Place::Fixed(address) => Some(address.clone()),
-            Place::Master(says) => says.clone().wait_for(Option::is_some).await.ok()?.clone(),
+            Place::Fixed(address) => return address.clone(),
+            Place::Master(says) => {
+                if let Ok(address) = says.clone().wait_for(Option::is_some).await
+                    && let Some(address) = &*address
+                {
+                    return address.clone();
+                }
+            }
         }
+        // Nobody says any more: the link ends.
+        std::future::pending().await
     }
 
     /// Ends when it is found elsewhere.

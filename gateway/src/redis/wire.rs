@@ -84,6 +84,11 @@ impl Wire {
     /// One question and its answer, where nothing else is under way.
     pub(super) async fn ask(&mut self, question: &Cmd) -> io::Result<Value> {
         self.send(&question.get_packed_command());
+        self.answer().await
+    }
+
+    /// The answer to the oldest question that was sent.
+    pub(super) async fn answer(&mut self) -> io::Result<Value> {
         loop {
             match self.next()? {
                 Some(Item::Value(Value::Push { .. }) | Item::Message { .. }) => {}
