@@ -15,5 +15,7 @@ mod bounds;
 mod sentinels;
 /// Fail-over and moved slots in a cluster.
 mod cluster;
+/// What is lost lies in a gap.
+mod losses;
 /// Who is let in, and what is refused.
 mod admission;
