@@ -2,7 +2,7 @@
 //!
 //! To each server there are two connections: one takes commands, one subscribes, so that a subscriber whom Redis cuts
 //! off takes no command along. Both come back by themselves, and what was subscribed to is again. What was sent and not
-//! answered is never sent again here: whoever asked decides. What comes unasked waits in [`Pushes`], which is bounded.
+//! answered is never sent again here: whoever asked decides. What comes unasked waits in `Pushes`, which is bounded.
 
 /// Why something has failed.
 mod failure;
