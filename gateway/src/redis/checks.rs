@@ -44,7 +44,7 @@ pub const COMMANDS_OF_A_CLUSTER: &[&str] = &[
     "SSUBSCRIBE {channel}",
     "SUNSUBSCRIBE {channel}",
     "CLUSTER SLOTS",
-    "CLUSTER INFO",
+    "CLUSTER NODES",
 ];
 
 /// The oldest version that is good enough.

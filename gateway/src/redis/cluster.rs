@@ -1,7 +1,8 @@
 //! The map of a cluster: which node has which slot. It is asked for whenever something points elsewhere, and every few
-//! seconds; of several answers the one with the newest epoch counts, as a node that was cut off knows less.
+//! seconds. Of several answers the one that knows most counts, and one that knows less than what was taken before does not:
+//! else commands would go back and forth between an old master and a new one.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream::FuturesUnordered};
@@ -22,6 +23,8 @@ use crate::backoff::jittered;
 const LOOK: Duration = Duration::from_secs(5);
 /// The least time between two looks.
 const BETWEEN: Duration = Duration::from_millis(50);
+/// How often in a row a view that knows less is not taken.
+const MOST_REFUSED: u32 = 20;
 /// How many nodes are asked each time.
 const ASKED: usize = 3;
 /// How long others are waited for once one has answered.
@@ -29,7 +32,8 @@ const GRACE: Duration = Duration::from_millis(200);
 
 /// What a node says of the cluster.
 struct View {
-    epoch: u64,
+    /// How much it knows: slots go to masters with higher epochs, so the sum of these only grows.
+    rank: u64,
     /// First slot, last slot, and whose they are.
     ranges: Vec<(u16, u16, Address)>,
 }
@@ -39,10 +43,17 @@ pub(super) async fn chart(shared: Arc<Shared>, seeds: Vec<Address>) {
     let (min, max) = shared.backoff;
     let mut pause = min;
     let mut said = None;
+    let (mut rank, mut refused) = (0, 0);
     loop {
         match look(&shared, &seeds).await {
+            // A cluster that was made anew begins with low epochs.
+            Ok(view) if view.rank < rank && refused < MOST_REFUSED => {
+                refused += 1;
+                sleep(jittered(BETWEEN)).await;
+            }
             Ok(view) => {
                 (pause, said) = (min, None);
+                (rank, refused) = (view.rank, 0);
                 take(&shared, &view);
                 tokio::select! {
                     () = shared.refresh.notified() => sleep(jittered(BETWEEN)).await,
@@ -101,10 +112,7 @@ async fn of_some(shared: &Shared, nodes: &[Arc<Node>]) -> Option<View> {
         if newest.is_none() {
             until = until.min(Instant::now() + GRACE);
         }
-        if newest
-            .as_ref()
-            .is_none_or(|newest| newest.epoch < view.epoch)
-        {
+        if newest.as_ref().is_none_or(|newest| newest.rank < view.rank) {
             newest = Some(view);
         }
     }
@@ -146,7 +154,7 @@ async fn of_stranger(shared: &Shared, address: &Address) -> Result<View, Problem
     let answers = timeout(shared.timeout, asked).await;
     let answers = answers.unwrap_or_else(|elapsed| Err(elapsed.into()));
     let answers = answers.map_err(|error| ended(address, &error))?;
-    for (answer, command) in answers.iter().zip(["+cluster|slots", "+cluster|info"]) {
+    for (answer, command) in answers.iter().zip(["+cluster|slots", "+cluster|nodes"]) {
         if let Value::ServerError(error) = answer
             && error.kind() == Some(ServerErrorKind::NoPerm)
         {
@@ -161,41 +169,45 @@ async fn of_stranger(shared: &Shared, address: &Address) -> Result<View, Problem
 }
 
 fn questions() -> [redis::Cmd; 2] {
-    ["SLOTS", "INFO"].map(|what| {
+    ["SLOTS", "NODES"].map(|what| {
         let mut question = redis::cmd("CLUSTER");
         question.arg(what);
         question
     })
 }
 
-fn view(from: &Address, slots: &Value, info: &Value) -> Result<View, Problem> {
-    let (Value::Array(entries), Ok(info)) = (slots, String::from_redis_value_ref(info)) else {
+fn view(from: &Address, slots: &Value, nodes: &Value) -> Result<View, Problem> {
+    let (Value::Array(entries), Ok(nodes)) = (slots, String::from_redis_value_ref(nodes)) else {
         return Err(unexpected(from, slots));
     };
-    let epoch = info.lines().find_map(|line| {
-        line.strip_prefix("cluster_current_epoch:")?
-            .trim()
-            .parse()
-            .ok()
-    });
-    let ranges: Vec<_> = entries
-        .iter()
-        .filter_map(|entry| range(from, entry))
+    // Id, address, flags, master, ping, pong, epoch; then the state of its link, and its slots.
+    let epochs: HashMap<&str, u64> = nodes
+        .lines()
+        .filter_map(|line| {
+            let mut words = line.split(' ');
+            let id = words.next()?;
+            Some((id, words.nth(5)?.parse().ok()?))
+        })
         .collect();
+    let mut rank = 0;
+    let ranges = entries.iter().filter_map(|entry| {
+        let (first, last, address, id) = range(from, entry)?;
+        let epoch = epochs.get(id.as_str()).copied().unwrap_or(0);
+        rank += epoch.saturating_mul(u64::from(last - first) + 1);
+        Some((first, last, address))
+    });
+    let ranges: Vec<_> = ranges.collect();
     if ranges.is_empty() {
         return Err(Problem::Lost {
             address: from.text(),
             what: "its cluster has no slots yet".into(),
         });
     }
-    Ok(View {
-        epoch: epoch.unwrap_or(0),
-        ranges,
-    })
+    Ok(View { rank, ranges })
 }
 
-/// First slot, last slot, master, replicas.
-fn range(from: &Address, entry: &Value) -> Option<(u16, u16, Address)> {
+/// Of first slot, last slot, master and replicas: the slots, where the master is, and its id.
+fn range(from: &Address, entry: &Value) -> Option<(u16, u16, Address, String)> {
     let Value::Array(parts) = entry else {
         return None;
     };
@@ -213,7 +225,9 @@ fn range(from: &Address, entry: &Value) -> Option<(u16, u16, Address)> {
     // A node without a name or address of its own is where it was asked.
     let host = String::from_redis_value_ref(master.first()?).unwrap_or_default();
     let host = if host.is_empty() { &from.host } else { &*host };
-    (first <= last && last < SLOTS && host != "?").then(|| (first, last, Address::new(host, port)))
+    let id = String::from_redis_value_ref(master.get(2)?).ok()?;
+    (first <= last && last < SLOTS && host != "?")
+        .then(|| (first, last, Address::new(host, port), id))
 }
 
 /// Makes it the map, if it is another one.
@@ -286,15 +300,15 @@ mod tests {
             Value::Nil,
         ]);
         let from = Address::new("a", 1);
-        let info = text("cluster_state:ok\r\ncluster_current_epoch:17\r\n");
-        let view = view(&from, &slots, &info).ok().unwrap();
-        assert_eq!(view.epoch, 17);
+        let nodes = text("id 10.0.0.1:7000@1 master - 0 0 17 connected 0-99\nx y\n");
+        let view = view(&from, &slots, &nodes).ok().unwrap();
+        assert_eq!(view.rank, 16_384 * 17);
         let expected = [
             (0, 99, Address::new("10.0.0.1", 7000)),
             (100, 16383, Address::new("a", 7001)),
         ];
         assert_eq!(view.ranges, expected);
-        assert!(super::view(&from, &Value::Array(Vec::new()), &info).is_err());
-        assert!(super::view(&from, &Value::Nil, &info).is_err());
+        assert!(super::view(&from, &Value::Array(Vec::new()), &nodes).is_err());
+        assert!(super::view(&from, &Value::Nil, &nodes).is_err());
     }
 }
