@@ -148,7 +148,10 @@ impl Adapter {
         let (filter, qos) = (self.filter(topic)?, qos(number)?);
         let wanted = Wanted::subscribe(&filter, qos);
         self.authorize(handle, client, &wanted).await?;
-        handle.subscribe(mount(&filter, client)?, qos).await
+        let mounted = mount(&filter, client)?;
+        handle.subscribe(mounted.clone(), qos).await?;
+        let known = self.broker.known(&mounted).await;
+        known.map_err(|away| CallError::Unavailable(away.to_string()))
     }
 
     async fn unsubscribe_from(&self, handle: &Handle, topic: &str) -> Result<(), CallError> {
@@ -167,6 +170,7 @@ impl Adapter {
                     problem: error.to_string(),
                 },
                 broker::Error::NotRetained(full) => CallError::Limit(full.to_string()),
+                broker::Error::Away(away) => CallError::Unavailable(away.to_string()),
             })
     }
 

@@ -24,13 +24,21 @@ mod session;
 /// What outlives its connection.
 pub mod sessions;
 
+/// Other pods.
+pub mod others;
+
 /// What the broker counted.
 mod stats;
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{Arc, atomic::Ordering::Relaxed},
+};
 
+pub(crate) use self::router::{Trie, Wanters};
 use self::{
     message::Stamp,
+    others::{Away, Others, Told},
     retained::Retained,
     router::{Recipients, Router},
 };
@@ -44,7 +52,7 @@ pub use self::{
     topic::{Filter, Qos, Topic},
 };
 
-/// The memory back end: all subscribers are in this pod.
+/// What routes messages: to the subscribers in this pod, and through others to those in other pods.
 #[derive(Clone)]
 pub struct Broker(Arc<Inner>);
 
@@ -54,6 +62,8 @@ struct Inner {
     router: Router,
     retained: Arc<Retained>,
     stats: Arc<Stats>,
+    /// Unset where all subscribers are in this pod.
+    others: Option<Arc<dyn Others>>,
 }
 
 /// What the operator decides about the broker.
@@ -83,12 +93,25 @@ pub enum Error {
     /// A message that is to be retained, and for which there is no room. Nobody got it.
     #[error(transparent)]
     NotRetained(#[from] Full),
+    /// Other pods may not have it; subscribers here have.
+    #[error(transparent)]
+    Away(#[from] Away),
 }
 
 impl Broker {
     /// A broker that needs nothing outside this process.
     #[must_use]
     pub fn memory(settings: Settings) -> Self {
+        Self::new(settings, None)
+    }
+
+    /// A broker for subscribers here and in other pods.
+    #[must_use]
+    pub fn shared(settings: Settings, others: Arc<dyn Others>) -> Self {
+        Self::new(settings, Some(others))
+    }
+
+    fn new(settings: Settings, others: Option<Arc<dyn Others>>) -> Self {
         let stats = Arc::new(Stats::default());
         Self(Arc::new(Inner {
             stamp: Stamp::new(Arc::clone(&settings.node)),
@@ -96,6 +119,7 @@ impl Broker {
             retained: Retained::new(settings.retained, Arc::clone(&stats)),
             settings,
             stats,
+            others,
         }))
     }
 
@@ -115,33 +139,80 @@ impl Broker {
         Queue::new(limits, Arc::clone(&self.0.stats))
     }
 
-    /// `Ok` once the broker has accepted the message; here: once it is in every matching queue.
-    /// Publications awaited one after the other arrive in that order in each queue.
+    /// `Ok` once the broker has accepted the message: once it is in every matching queue here and, where it must not be
+    /// lost, where other pods find it. Publications awaited one after the other arrive in that order in each queue.
     pub async fn publish(&self, publication: Publication) -> Result<(), Error> {
-        let routed = self.route(publication)?;
-        let delivered = match routed {
-            Some((recipients, message)) => recipients.deliver(&message).await,
-            None => 0,
+        let Some((mut recipients, message)) = self.route(publication)? else {
+            self.0.stats.count_publication(0);
+            return Ok(());
         };
-        self.0.stats.count_publication(delivered);
+        let told = self.others_to_tell(&mut recipients, &message);
+        let delivered = recipients.deliver(&message).await;
+        let Some((others, (told, shared))) = self.0.others.as_ref().zip(told) else {
+            self.0.stats.count_publication(delivered);
+            return Ok(());
+        };
+        self.0.stats.count_publication(delivered + shared);
+        if message.qos == Qos::AtMostOnce {
+            others.send(&message, told);
+        } else {
+            others.keep(&message, told).await?;
+        }
         Ok(())
     }
 
-    /// Like [`Self::publish`], but at once, however many there are: for the few who watch the gateway itself.
+    /// Like [`Self::publish`], but at once, however many there are: for the few who watch the gateway itself. Other pods
+    /// may miss it.
     pub fn publish_now(&self, publication: Publication) -> Result<(), Error> {
-        let routed = self.route(publication)?;
-        let delivered = routed.map_or(0, |(recipients, message)| recipients.deliver_now(&message));
+        let Some((mut recipients, message)) = self.route(publication)? else {
+            self.0.stats.count_publication(0);
+            return Ok(());
+        };
+        let told = self.others_to_tell(&mut recipients, &message);
+        let mut delivered = recipients.deliver_now(&message);
+        if let Some((others, (told, shared))) = self.0.others.as_ref().zip(told) {
+            delivered += shared;
+            others.send(&message, told);
+        }
         self.0.stats.count_publication(delivered);
         Ok(())
     }
 
-    /// The message and who gets it, unless nobody does.
+    /// A message of another pod, for those who subscribed to its very topic.
+    pub fn deliver_exact(&self, message: &Arc<Message>) {
+        let recipients = self.0.router.route_exact(&message.topic);
+        self.count_foreign(recipients.deliver_now(message));
+    }
+
+    /// A message of another pod, for those who subscribed with wildcards, and these groups.
+    pub fn deliver_patterns(&self, message: &Arc<Message>, groups: &[Filter]) {
+        let recipients = self.0.router.route_patterns(&message.topic, groups);
+        self.count_foreign(recipients.deliver_now(message));
+    }
+
+    fn count_foreign(&self, delivered: u64) {
+        self.0.stats.delivered.fetch_add(delivered, Relaxed);
+    }
+
+    /// Whom to tell elsewhere, where there is an elsewhere; and how many groups were served here.
+    fn others_to_tell(
+        &self,
+        recipients: &mut Recipients,
+        message: &Arc<Message>,
+    ) -> Option<(Told, u64)> {
+        let others = self.0.others.as_ref()?;
+        let wanted = others.wanted(&message.topic);
+        Some(Told::share(wanted, recipients, message))
+    }
+
+    /// The message and who gets it here, unless nobody does here or elsewhere.
     fn route(&self, publication: Publication) -> Result<Option<(Recipients, Arc<Message>)>, Error> {
         let Inner {
             settings,
             stamp,
             router,
             retained,
+            others,
             ..
         } = &*self.0;
         let (size, limit) = (publication.payload.len(), settings.max_payload);
@@ -155,7 +226,7 @@ impl Broker {
         }
         let recipients = router.route(&publication.topic);
         // Without anybody it need not even be stamped.
-        let some = !recipients.is_empty();
+        let some = others.is_some() || !recipients.is_empty();
         Ok(some.then(|| (recipients, Arc::new(stamp.stamp(publication)))))
     }
 
@@ -164,12 +235,26 @@ impl Broker {
     /// is then without effect.
     pub fn subscribe(&self, filter: Filter, qos: Qos, queue: &Arc<Queue>) -> Subscription {
         let generation = self.0.router.subscribe(&filter, qos, queue);
+        if let Some(others) = &self.0.others {
+            others.subscribed(&filter);
+        }
         Subscription {
             broker: self.clone(),
             filter,
             qos,
             queue: Arc::clone(queue),
             generation,
+        }
+    }
+
+    /// Waits until what is published in other pods comes here, for a filter that was subscribed.
+    ///
+    /// # Errors
+    /// It takes too long. It comes later.
+    pub async fn known(&self, filter: &Filter) -> Result<(), Away> {
+        match &self.0.others {
+            Some(others) => others.known(filter).await,
+            None => Ok(()),
         }
     }
 
@@ -242,6 +327,9 @@ impl Drop for Subscription {
             .0
             .router
             .unsubscribe(&self.filter, &self.queue, self.generation);
+        if let Some(others) = &self.broker.0.others {
+            others.unsubscribed(&self.filter);
+        }
     }
 }
 

@@ -31,16 +31,17 @@ mod group;
 /// Those who get one message.
 mod recipients;
 
+use self::group::Group;
 pub(super) use self::recipients::Recipients;
+pub(crate) use self::trie::{Trie, Wanters};
 use self::{
     exact::Exact,
     subscribers::{Change, Member, Subscribers},
-    trie::Trie,
 };
 
 pub(super) struct Router {
     exact: Exact,
-    wildcard: RwLock<Trie>,
+    wildcard: RwLock<Trie<Subscribers>>,
     /// Tells a subscription from the one it replaced.
     generation: AtomicU64,
     stats: Arc<Stats>,
@@ -68,7 +69,7 @@ impl Router {
                 generation,
                 qos,
             };
-            subscribers.insert(filter.group(), member)
+            subscribers.insert(filter, member)
         };
         let change = if filter.is_wildcard() {
             insert(self.wildcard.write().entry(filter.pattern()))
@@ -100,6 +101,38 @@ impl Router {
         if filters {
             self.stats.filters.fetch_sub(1, Relaxed);
         }
+    }
+
+    /// Who gets a message of another pod that came by its topic's channel: those who subscribed to this very topic.
+    pub(super) fn route_exact(&self, topic: &Topic) -> Recipients {
+        let mut recipients = Recipients::default();
+        self.exact.visit(topic.as_str(), |subscribers| {
+            subscribers.collect_plain(&mut recipients.queues);
+        });
+        recipients
+    }
+
+    /// Who gets one that came to this pod's inbox: those who subscribed with wildcards, and these groups.
+    pub(super) fn route_patterns(&self, topic: &Topic, groups: &[Filter]) -> Recipients {
+        let mut recipients = Recipients::default();
+        self.wildcard.read().visit(topic.as_str(), |subscribers| {
+            subscribers.collect_plain(&mut recipients.queues);
+        });
+        let groups = groups.iter().filter_map(|filter| self.group(filter));
+        recipients.groups.extend(groups);
+        recipients
+    }
+
+    fn group(&self, filter: &Filter) -> Option<Arc<Group>> {
+        let name = filter.group()?;
+        let mut found = None;
+        let mut find = |subscribers: &Subscribers| found = subscribers.group(name);
+        if filter.is_wildcard() {
+            self.wildcard.read().get(filter.pattern()).map(&mut find);
+        } else {
+            self.exact.visit(filter.pattern(), find);
+        }
+        found
     }
 
     /// Everybody who gets a message to this topic.

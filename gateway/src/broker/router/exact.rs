@@ -9,7 +9,10 @@ use std::{
 
 use parking_lot::RwLock;
 
-use super::subscribers::{Change, Subscribers};
+use super::{
+    subscribers::{Change, Subscribers},
+    trie::Wanters as _,
+};
 use crate::broker::topic::Filter;
 
 type Shard = RwLock<HashMap<Arc<str>, Subscribers>>;

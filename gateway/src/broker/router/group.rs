@@ -12,10 +12,12 @@ use std::{
 use parking_lot::Mutex;
 
 use super::subscribers::{Key, Member};
-use crate::broker::{Message, Queue, queue::Offered};
+use crate::broker::{Filter, Message, Queue, queue::Offered};
 
-#[derive(Default)]
-pub(in crate::broker) struct Group(Mutex<Members>);
+pub(in crate::broker) struct Group {
+    filter: Filter,
+    members: Mutex<Members>,
+}
 
 #[derive(Default)]
 struct Members {
@@ -32,10 +34,23 @@ struct Ring {
 }
 
 impl Group {
+    /// That of this filter, without members.
+    pub(super) fn new(filter: Filter) -> Self {
+        Self {
+            filter,
+            members: Mutex::default(),
+        }
+    }
+
+    /// The whole filter.
+    pub(in crate::broker) fn filter(&self) -> &Filter {
+        &self.filter
+    }
+
     /// Gives the message to the next member who has room; false when nobody takes it. A member without a connection
     /// gets it only if no other one has a connection. One publisher at a time: else each could move another one's turn.
-    pub(super) fn push(&self, message: &Arc<Message>) -> bool {
-        let mut members = self.0.lock();
+    pub(in crate::broker) fn push(&self, message: &Arc<Message>) -> bool {
+        let mut members = self.members.lock();
         let full = match members.offer(message) {
             Ok(()) => return true,
             Err(full) => full,
@@ -49,7 +64,7 @@ impl Group {
 
     /// True when the member is new.
     pub(super) fn insert(&self, member: Member) -> bool {
-        let mut members = self.0.lock();
+        let mut members = self.members.lock();
         let key = member.key();
         let was_away = members.away.by_key.remove(&key).is_some();
         let was_here = members.here.by_key.insert(key, member).is_some();
@@ -58,19 +73,19 @@ impl Group {
 
     /// True when this very subscription was there.
     pub(super) fn remove(&self, key: Key, generation: u64) -> bool {
-        let mut members = self.0.lock();
+        let mut members = self.members.lock();
         let Members { here, away } = &mut *members;
         here.remove(key, generation) || away.remove(key, generation)
     }
 
     pub(super) fn len(&self) -> usize {
-        let members = self.0.lock();
+        let members = self.members.lock();
         members.here.by_key.len() + members.away.by_key.len()
     }
 
     #[cfg(test)]
     pub(super) fn queues(&self) -> Vec<Arc<Queue>> {
-        let members = self.0.lock();
+        let members = self.members.lock();
         let all = members.here.turns().chain(members.away.turns());
         all.map(|(_, member)| Arc::clone(&member.queue)).collect()
     }
@@ -78,7 +93,7 @@ impl Group {
     /// How many are kept apart.
     #[cfg(test)]
     pub(super) fn away(&self) -> usize {
-        self.0.lock().away.by_key.len()
+        self.members.lock().away.by_key.len()
     }
 }
 

@@ -10,7 +10,7 @@ pub(in crate::broker) struct Recipients {
     /// A queue is here once per matching filter.
     pub(super) queues: Vec<Arc<Queue>>,
     /// In each, one member gets the message.
-    pub(super) groups: Vec<Arc<Group>>,
+    pub(in crate::broker) groups: Vec<Arc<Group>>,
 }
 
 impl Recipients {

@@ -3,8 +3,8 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use super::{group::Group, recipients::Recipients};
-use crate::broker::{Qos, Queue};
+use super::{group::Group, recipients::Recipients, trie::Wanters};
+use crate::broker::{Filter, Qos, Queue};
 
 #[derive(Default)]
 pub(super) enum Subscribers {
@@ -44,9 +44,9 @@ pub(super) struct Change {
 
 impl Subscribers {
     /// Adds the member, or replaces the one with the same queue.
-    pub(super) fn insert(&mut self, group: Option<&str>, member: Member) -> Change {
+    pub(super) fn insert(&mut self, filter: &Filter, member: Member) -> Change {
         let filters = self.is_empty();
-        let entries = match (&mut *self, group) {
+        let entries = match (&mut *self, filter.group()) {
             (Self::Nobody, None) => {
                 *self = Self::One(member);
                 true
@@ -55,7 +55,7 @@ impl Subscribers {
                 *one = member;
                 false
             }
-            _ => self.many().insert(group, member),
+            _ => self.many().insert(filter, member),
         };
         Change { entries, filters }
     }
@@ -86,10 +86,6 @@ impl Subscribers {
         }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        matches!(self, Self::Nobody)
-    }
-
     /// Whether it uses the heap only when it has to.
     #[cfg(test)]
     pub(super) fn is_compact(&self) -> bool {
@@ -99,17 +95,30 @@ impl Subscribers {
         }
     }
 
-    /// Notes everybody who gets a message.
-    pub(super) fn collect(&self, recipients: &mut Recipients) {
+    /// Notes everybody who gets a message by themselves.
+    pub(super) fn collect_plain(&self, queues: &mut Vec<Arc<Queue>>) {
         match self {
             Self::Nobody => {}
-            Self::One(member) => recipients.queues.push(Arc::clone(&member.queue)),
+            Self::One(member) => queues.push(Arc::clone(&member.queue)),
             Self::Many(many) => {
-                recipients
-                    .queues
-                    .extend(many.plain.values().map(|member| Arc::clone(&member.queue)));
-                recipients.groups.extend(many.groups.values().cloned());
+                queues.extend(many.plain.values().map(|member| Arc::clone(&member.queue)));
             }
+        }
+    }
+
+    /// The group of that name.
+    pub(super) fn group(&self, name: &str) -> Option<Arc<Group>> {
+        match self {
+            Self::Many(many) => many.groups.get(name).cloned(),
+            Self::Nobody | Self::One(_) => None,
+        }
+    }
+
+    /// Notes everybody who gets a message.
+    pub(super) fn collect(&self, recipients: &mut Recipients) {
+        self.collect_plain(&mut recipients.queues);
+        if let Self::Many(many) = self {
+            recipients.groups.extend(many.groups.values().cloned());
         }
     }
 
@@ -143,6 +152,12 @@ impl Subscribers {
     }
 }
 
+impl Wanters for Subscribers {
+    fn is_empty(&self) -> bool {
+        matches!(self, Self::Nobody)
+    }
+}
+
 impl Member {
     pub(super) fn key(&self) -> Key {
         key_of(&self.queue)
@@ -154,14 +169,17 @@ fn key_of(queue: &Arc<Queue>) -> Key {
 }
 
 impl Many {
-    fn insert(&mut self, group: Option<&str>, member: Member) -> bool {
-        match group {
-            None => self.plain.insert(member.key(), member).is_none(),
-            Some(name) => match self.groups.get(name) {
-                Some(group) => group.insert(member),
-                None => self.groups.entry(name.into()).or_default().insert(member),
-            },
+    fn insert(&mut self, filter: &Filter, member: Member) -> bool {
+        let Some(name) = filter.group() else {
+            return self.plain.insert(member.key(), member).is_none();
+        };
+        if let Some(group) = self.groups.get(name) {
+            return group.insert(member);
         }
+        let group = Group::new(filter.clone());
+        let is_new = group.insert(member);
+        self.groups.insert(name.into(), Arc::new(group));
+        is_new
     }
 
     fn remove(&mut self, group: Option<&str>, key: Key, generation: u64) -> bool {

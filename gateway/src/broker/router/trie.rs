@@ -2,8 +2,6 @@
 //! filters part or end, so a million filters that part at one level cost a million nodes, not a million times
 //! their levels. Unsubscribing takes out what it leaves empty and joins edges again.
 
-use super::subscribers::{Change, Subscribers};
-
 /// The edges below a node.
 mod edges;
 
@@ -19,29 +17,35 @@ use self::{
 };
 
 #[derive(Default)]
-pub(super) struct Trie {
-    root: Edges,
+pub(crate) struct Trie<V> {
+    root: Edges<V>,
     nodes: usize,
+}
+
+/// Those who want one filter's messages.
+pub(crate) trait Wanters: Default {
+    /// Whether there is nobody, so that the filter need not be kept.
+    fn is_empty(&self) -> bool;
 }
 
 /// What is at the end of an edge: those who subscribed to exactly the levels so far, and the levels below.
 #[derive(Default)]
-struct Node {
-    subscribers: Subscribers,
-    below: Option<Box<Edges>>,
+struct Node<V> {
+    wanters: V,
+    below: Option<Box<Edges<V>>>,
 }
 
-type Edge = (Label, Node);
+type Edge<V> = (Label, Node<V>);
 
-impl Trie {
+impl<V: Wanters> Trie<V> {
     /// The place for those who subscribe to this pattern. The caller puts somebody there.
-    pub(super) fn entry(&mut self, pattern: &str) -> &mut Subscribers {
+    pub(crate) fn entry(&mut self, pattern: &str) -> &mut V {
         let Self { root, nodes } = self;
         let (mut edges, mut rest) = (root, pattern);
         loop {
             let Some(common) = edges.get(rest).map(|(label, _)| label.common(rest)) else {
                 *nodes += 1;
-                return &mut edges.put(Label::from(rest), Node::default()).subscribers;
+                return &mut edges.put(Label::from(rest), Node::default()).wanters;
             };
             if !common.whole_label {
                 *nodes += 1;
@@ -49,23 +53,39 @@ impl Trie {
             }
             let node = edges.get_mut(rest).expect("it was just found");
             match common.rest {
-                None => return &mut node.subscribers,
+                None => return &mut node.wanters,
                 Some(below) => (edges, rest) = (node.below.get_or_insert_default(), below),
             }
         }
     }
 
-    /// Lets `remove` take somebody out of the pattern's subscribers; none when nobody subscribed to it.
-    pub(super) fn remove(
+    /// Those who want this very pattern.
+    pub(crate) fn get(&self, pattern: &str) -> Option<&V> {
+        let (mut edges, mut rest) = (&self.root, pattern);
+        loop {
+            let (label, node) = edges.get(rest)?;
+            let common = label.common(rest);
+            if !common.whole_label {
+                return None;
+            }
+            match common.rest {
+                None => return Some(&node.wanters),
+                Some(below) => (edges, rest) = (node.below.as_ref()?, below),
+            }
+        }
+    }
+
+    /// Lets `remove` take somebody out of those who want the pattern; none when nobody subscribed to it.
+    pub(crate) fn remove<R>(
         &mut self,
         pattern: &str,
-        remove: impl FnOnce(&mut Subscribers) -> Change,
-    ) -> Option<Change> {
+        remove: impl FnOnce(&mut V) -> R,
+    ) -> Option<R> {
         remove_below(&mut self.root, pattern, remove, &mut self.nodes)
     }
 
-    /// Calls `found` with the subscribers of every filter that matches.
-    pub(super) fn visit(&self, topic: &str, mut found: impl FnMut(&Subscribers)) {
+    /// Calls `found` with those who want every filter that matches.
+    pub(crate) fn visit(&self, topic: &str, mut found: impl FnMut(&V)) {
         // A wildcard at the first level leaves topics such as $SYS alone.
         visit_below(
             &self.root,
@@ -77,10 +97,10 @@ impl Trie {
 }
 
 /// Puts a node into the edge that starts like `rest`, after `bytes` of its label.
-fn divide(edges: &mut Edges, rest: &str, bytes: usize) {
+fn divide<V: Wanters>(edges: &mut Edges<V>, rest: &str, bytes: usize) {
     let (label, node) = edges.take(rest).expect("the edge to divide is there");
     let (upper, lower) = label.divide(bytes);
-    let mut below = Box::<Edges>::default();
+    let mut below = Box::<Edges<V>>::default();
     below.put(lower, node);
     edges.put(
         upper,
@@ -91,43 +111,43 @@ fn divide(edges: &mut Edges, rest: &str, bytes: usize) {
     );
 }
 
-fn remove_below(
-    edges: &mut Edges,
+fn remove_below<V: Wanters, R>(
+    edges: &mut Edges<V>,
     rest: &str,
-    remove: impl FnOnce(&mut Subscribers) -> Change,
+    remove: impl FnOnce(&mut V) -> R,
     nodes: &mut usize,
-) -> Option<Change> {
+) -> Option<R> {
     let common = edges.get(rest)?.0.common(rest);
     if !common.whole_label {
         return None;
     }
     let node = edges.get_mut(rest).expect("it was just found");
-    let change = match common.rest {
-        None => remove(&mut node.subscribers),
+    let removed = match common.rest {
+        None => remove(&mut node.wanters),
         Some(rest) => remove_below(node.below.as_mut()?, rest, remove, nodes)?,
     };
     let left = node.below.as_ref().map_or(0, |below| below.len());
     if left == 0 {
         node.below = None;
     }
-    if node.subscribers.is_empty() && left < 2 {
+    if node.wanters.is_empty() && left < 2 {
         *nodes -= 1;
         let (label, node) = edges.take(rest).expect("it was just found");
         if let Some((lower, node)) = node.below.and_then(|below| below.into_only()) {
             edges.put(label.join(&lower), node);
         }
     }
-    Some(change)
+    Some(removed)
 }
 
-fn visit_below(
-    edges: &Edges,
+fn visit_below<V: Wanters>(
+    edges: &Edges<V>,
     rest: Rest<'_>,
     wildcards: bool,
-    found: &mut impl FnMut(&Subscribers),
+    found: &mut impl FnMut(&V),
 ) {
     if wildcards && let Some((_, node)) = edges.hash() {
-        found(&node.subscribers);
+        found(&node.wanters);
     }
     let Some(levels) = rest.0 else { return };
     let plus = edges.plus().filter(|_| wildcards);
@@ -136,7 +156,7 @@ fn visit_below(
             continue;
         };
         if rest.0.is_none() {
-            found(&node.subscribers);
+            found(&node.wanters);
         }
         if let Some(below) = &node.below {
             visit_below(below, rest, true, found);

@@ -8,7 +8,7 @@ use std::{
 
 use super::{Group, Member};
 use crate::broker::{
-    Message, Qos, Queue, Stats, Topic,
+    Filter, Message, Qos, Queue, Stats, Topic,
     queue::Limits,
     sessions::{Budget, Reserved},
 };
@@ -53,7 +53,7 @@ fn join(group: &Group, queue: &Arc<Queue>) -> bool {
 }
 
 fn group(queues: &[&Arc<Queue>]) -> Group {
-    let group = Group::default();
+    let group = Group::new(Filter::parse("$share/g/t", 8).unwrap());
     for queue in queues {
         assert!(join(&group, queue));
     }

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::{Table, filter};
 use crate::broker::{
-    Filter, Topic,
+    Filter, Queue, Topic,
     topic::{self, MAX_LEVELS},
 };
 
@@ -122,6 +122,38 @@ fn sorted(groups: impl Iterator<Item = Vec<usize>>) -> Vec<Vec<usize>> {
     groups
 }
 
+/// What comes from other pods comes in two copies, which together are for everybody once.
+fn in_two_parts(table: &Table, name: &str) {
+    let topic = Topic::parse(name, MAX_LEVELS).unwrap();
+    let whole = table.router.route(&topic);
+    let shares: Vec<_> = whole
+        .groups
+        .iter()
+        .map(|group| group.filter().clone())
+        .collect();
+    let (exact, patterns) = (
+        table.router.route_exact(&topic),
+        table.router.route_patterns(&topic, &shares),
+    );
+    let addresses = |queues: &[Arc<Queue>]| {
+        let mut addresses: Vec<_> = queues
+            .iter()
+            .map(|queue| Arc::as_ptr(queue).addr())
+            .collect();
+        addresses.sort_unstable();
+        addresses
+    };
+    let parts = [exact.queues, patterns.queues].concat();
+    assert_eq!(addresses(&parts), addresses(&whole.queues), "{name}");
+    assert!(exact.groups.is_empty());
+    let same = |(one, other): (&Arc<_>, &Arc<_>)| Arc::ptr_eq(one, other);
+    assert_eq!(patterns.groups.len(), shares.len(), "{name}");
+    assert!(
+        patterns.groups.iter().zip(&whole.groups).all(same),
+        "{name}"
+    );
+}
+
 fn run(table: &Table, model: &mut Model, step: Step) {
     match step {
         Step::Subscribe {
@@ -172,6 +204,7 @@ fn run(table: &Table, model: &mut Model, step: Step) {
                 .iter()
                 .map(|group| group.queues().iter().map(number).collect());
             assert_eq!(sorted(groups), model.groups(&name), "{name}");
+            in_two_parts(table, &name);
         }
     }
 }

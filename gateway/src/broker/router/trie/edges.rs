@@ -8,23 +8,23 @@ use super::{
 };
 
 #[derive(Default)]
-pub(super) struct Edges {
-    plus: Option<Box<Edge>>,
-    hash: Option<Box<Edge>>,
-    names: Names,
+pub(super) struct Edges<V> {
+    plus: Option<Box<Edge<V>>>,
+    hash: Option<Box<Edge<V>>>,
+    names: Names<V>,
 }
 
-impl Edges {
-    pub(super) fn plus(&self) -> Option<(&Label, &Node)> {
+impl<V> Edges<V> {
+    pub(super) fn plus(&self) -> Option<(&Label, &Node<V>)> {
         self.plus.as_deref().map(|(label, node)| (label, node))
     }
 
-    pub(super) fn hash(&self) -> Option<(&Label, &Node)> {
+    pub(super) fn hash(&self) -> Option<(&Label, &Node<V>)> {
         self.hash.as_deref().map(|(label, node)| (label, node))
     }
 
     /// The edge that starts with the same name as a topic.
-    pub(super) fn name(&self, topic: &str) -> Option<(&Label, &Node)> {
+    pub(super) fn name(&self, topic: &str) -> Option<(&Label, &Node<V>)> {
         if self.names.len() == 0 {
             return None;
         }
@@ -32,7 +32,7 @@ impl Edges {
     }
 
     /// The edge that starts with the same level as a pattern.
-    pub(super) fn get(&self, pattern: &str) -> Option<(&Label, &Node)> {
+    pub(super) fn get(&self, pattern: &str) -> Option<(&Label, &Node<V>)> {
         match split(pattern).0 {
             "+" => self.plus(),
             "#" => self.hash(),
@@ -41,7 +41,7 @@ impl Edges {
     }
 
     /// The node at the end of that edge, to be changed.
-    pub(super) fn get_mut(&mut self, pattern: &str) -> Option<&mut Node> {
+    pub(super) fn get_mut(&mut self, pattern: &str) -> Option<&mut Node<V>> {
         let one = match split(pattern).0 {
             "+" => &mut self.plus,
             "#" => &mut self.hash,
@@ -51,7 +51,7 @@ impl Edges {
     }
 
     /// Takes that edge out.
-    pub(super) fn take(&mut self, pattern: &str) -> Option<Edge> {
+    pub(super) fn take(&mut self, pattern: &str) -> Option<Edge<V>> {
         match split(pattern).0 {
             "+" => self.plus.take().map(|edge| *edge),
             "#" => self.hash.take().map(|edge| *edge),
@@ -60,7 +60,7 @@ impl Edges {
     }
 
     /// Adds an edge whose first level is not there yet.
-    pub(super) fn put(&mut self, label: Label, node: Node) -> &mut Node {
+    pub(super) fn put(&mut self, label: Label, node: Node<V>) -> &mut Node<V> {
         let one = match label.first() {
             "+" => &mut self.plus,
             "#" => &mut self.hash,
@@ -70,7 +70,7 @@ impl Edges {
     }
 
     #[cfg(test)]
-    pub(super) fn all(&self) -> impl Iterator<Item = (&Label, &Node)> {
+    pub(super) fn all(&self) -> impl Iterator<Item = (&Label, &Node<V>)> {
         let wildcards = self.plus().into_iter().chain(self.hash());
         wildcards.chain(self.names.all())
     }
@@ -80,7 +80,7 @@ impl Edges {
     }
 
     /// The edge, if it is the only one.
-    pub(super) fn into_only(self) -> Option<Edge> {
+    pub(super) fn into_only(self) -> Option<Edge<V>> {
         if self.len() != 1 {
             return None;
         }

@@ -8,21 +8,21 @@ use std::{
 
 use super::{Edge, Node, label::Label};
 
-pub(super) enum Names {
-    Few(Vec<Edge>),
-    Many(Box<Many>),
+pub(super) enum Names<V> {
+    Few(Vec<Edge<V>>),
+    Many(Box<Many<V>>),
 }
 
 /// More names than this leave the row; less than half of it return.
 const FEW: usize = 8;
 
-impl Default for Names {
+impl<V> Default for Names<V> {
     fn default() -> Self {
         Self::Few(Vec::new())
     }
 }
 
-impl Names {
+impl<V> Names<V> {
     pub(super) fn len(&self) -> usize {
         match self {
             Self::Few(few) => few.len(),
@@ -31,14 +31,14 @@ impl Names {
     }
 
     #[cfg(test)]
-    pub(super) fn all(&self) -> Box<dyn Iterator<Item = (&Label, &Node)> + '_> {
+    pub(super) fn all(&self) -> Box<dyn Iterator<Item = (&Label, &Node<V>)> + '_> {
         match self {
             Self::Few(few) => Box::new(few.iter().map(|(label, node)| (label, node))),
             Self::Many(many) => Box::new(many.parts.iter().flatten()),
         }
     }
 
-    pub(super) fn get(&self, first: &str) -> Option<(&Label, &Node)> {
+    pub(super) fn get(&self, first: &str) -> Option<(&Label, &Node<V>)> {
         match self {
             Self::Few(few) => {
                 let mut labels = few.iter().map(|(label, node)| (label, node));
@@ -48,7 +48,7 @@ impl Names {
         }
     }
 
-    pub(super) fn get_mut(&mut self, first: &str) -> Option<&mut Node> {
+    pub(super) fn get_mut(&mut self, first: &str) -> Option<&mut Node<V>> {
         match self {
             Self::Few(few) => {
                 let edge = few.iter_mut().find(|(label, _)| label.first() == first)?;
@@ -61,7 +61,7 @@ impl Names {
         }
     }
 
-    pub(super) fn take(&mut self, first: &str) -> Option<Edge> {
+    pub(super) fn take(&mut self, first: &str) -> Option<Edge<V>> {
         match self {
             Self::Few(few) => {
                 let index = few.iter().position(|(label, _)| label.first() == first)?;
@@ -78,7 +78,7 @@ impl Names {
     }
 
     /// Adds an edge whose name is not there yet.
-    pub(super) fn put(&mut self, label: Label, node: Node) -> &mut Node {
+    pub(super) fn put(&mut self, label: Label, node: Node<V>) -> &mut Node<V> {
         if let Self::Few(few) = self
             && few.len() == FEW
         {
@@ -94,7 +94,7 @@ impl Names {
         }
     }
 
-    pub(super) fn into_first(self) -> Option<Edge> {
+    pub(super) fn into_first(self) -> Option<Edge<V>> {
         match self {
             Self::Few(few) => few.into_iter().next(),
             Self::Many(mut many) => many.drain().next(),
@@ -103,8 +103,8 @@ impl Names {
 }
 
 /// One map, or [`PARTS`] maps.
-pub(super) struct Many {
-    parts: Box<[HashMap<Label, Node>]>,
+pub(super) struct Many<V> {
+    parts: Box<[HashMap<Label, Node<V>>]>,
     /// Chooses the part. The maps have hashers of their own, as one would fill them unevenly.
     hasher: RandomState,
     len: usize,
@@ -115,8 +115,8 @@ const PARTS: usize = 256;
 /// More names than this are split into parts; less than a quarter of it are joined again.
 const SPLIT: usize = 4_096;
 
-impl Many {
-    fn new(parts: usize, edges: impl Iterator<Item = Edge>) -> Self {
+impl<V> Many<V> {
+    fn new(parts: usize, edges: impl Iterator<Item = Edge<V>>) -> Self {
         let parts = (0..parts).map(|_| HashMap::new()).collect();
         let mut many = Self {
             parts,
@@ -129,20 +129,20 @@ impl Many {
         many
     }
 
-    fn put(&mut self, label: Label, node: Node) -> &mut Node {
+    fn put(&mut self, label: Label, node: Node<V>) -> &mut Node<V> {
         if self.len == SPLIT && self.parts.len() == 1 {
             *self = Self::new(PARTS, self.drain());
         }
         self.insert(label, node)
     }
 
-    fn insert(&mut self, label: Label, node: Node) -> &mut Node {
+    fn insert(&mut self, label: Label, node: Node<V>) -> &mut Node<V> {
         self.len += 1;
         let part = self.part(label.first());
         self.parts[part].entry(label).or_insert(node)
     }
 
-    fn take(&mut self, first: &str) -> Option<Edge> {
+    fn take(&mut self, first: &str) -> Option<Edge<V>> {
         let part = self.part(first);
         let map = &mut self.parts[part];
         let edge = map.remove_entry(first)?;
@@ -156,7 +156,7 @@ impl Many {
         Some(edge)
     }
 
-    fn drain(&mut self) -> impl Iterator<Item = Edge> {
+    fn drain(&mut self) -> impl Iterator<Item = Edge<V>> {
         self.parts.iter_mut().flat_map(HashMap::drain)
     }
 

@@ -1,6 +1,7 @@
-use super::{Edges, Node, Trie, label::Label};
+use super::{Edges, Node, Trie, Wanters as _, label::Label};
+use crate::broker::router::Subscribers;
 
-impl Trie {
+impl Trie<Subscribers> {
     /// The number of nodes, which is counted here and compared. There is none that has no reason to be.
     pub(in crate::broker::router) fn tidy_nodes(&self) -> usize {
         let nodes = tidy_below(&self.root);
@@ -9,8 +10,8 @@ impl Trie {
     }
 }
 
-fn tidy_below(edges: &Edges) -> usize {
-    let below = |(label, node): (&Label, &Node)| {
+fn tidy_below(edges: &Edges<Subscribers>) -> usize {
+    let below = |(label, node): (&Label, &Node<Subscribers>)| {
         let below = node.below.as_ref().map_or(0, |below| below.len());
         assert_eq!(
             below == 0,
@@ -18,10 +19,10 @@ fn tidy_below(edges: &Edges) -> usize {
             "{label:?} keeps an empty box"
         );
         assert!(
-            below > 1 || !node.subscribers.is_empty(),
+            below > 1 || !node.wanters.is_empty(),
             "{label:?} could be joined or removed"
         );
-        assert!(node.subscribers.is_compact(), "{label:?} keeps a map");
+        assert!(node.wanters.is_compact(), "{label:?} keeps a map");
         1 + node.below.as_ref().map_or(0, |below| tidy_below(below))
     };
     edges.all().map(below).sum()
