@@ -9,6 +9,8 @@
 
 /// `emqx.exproto.v1`: the adapter that the gateway serves, the handler that the user serves.
 pub use packages::emqx::exproto::v1 as exproto;
+/// `exproto.cluster.v1`: what pods tell each other through Redis.
+pub use packages::exproto::cluster::v1 as cluster;
 /// `exproto.stream.v1`: many connections on one stream between a gateway pod and a handler.
 pub use packages::exproto::stream::v1 as stream;
 
@@ -22,6 +24,11 @@ mod packages {
         }
     }
     pub mod exproto {
+        pub mod cluster {
+            pub mod v1 {
+                tonic::include_proto!("exproto.cluster.v1");
+            }
+        }
         pub mod stream {
             pub mod v1 {
                 tonic::include_proto!("exproto.stream.v1");

@@ -19,16 +19,20 @@ pub use self::commands::Commands;
 
 use std::sync::Arc;
 
-use proto::{exproto::CodeResponse, stream::Publish};
+use proto::{
+    exproto::{CodeResponse, ResultCode},
+    stream::Publish,
+};
 
 use self::fields::{bad_topic, mount, qos};
 use crate::{
     authorization::{Asker, Authorizer, Denied, Wanted},
-    broker::{self, Broker, Filter, Publication, Topic},
+    broker::{self, Broker, Filter, Publication, Topic, others::Pod},
     clients::Clients,
     conn_id::{ConnIds, Place},
     connection::{CallError, Client, Handle},
     metrics::{AdapterMethod, Metrics},
+    peers::Peers,
     registry::Registry,
 };
 
@@ -49,13 +53,23 @@ pub struct Adapter {
     pub authorizer: Authorizer,
     /// Who routes what they publish.
     pub broker: Broker,
+    /// Who is asked for connections of other pods, where there are others.
+    pub peers: Option<Peers>,
     /// What counts the calls.
     pub metrics: Arc<Metrics>,
 }
 
+/// A connection that a call names.
+enum Found {
+    /// It is in this pod.
+    Here(Handle),
+    /// It is, or was, in that pod.
+    There(Peers, Pod),
+}
+
 impl Adapter {
-    /// The connection of that name, which may be a shadow.
-    fn connection(&self, conn: &str) -> Result<Handle, CallError> {
+    /// The connection of that name, which may be a shadow, or of another pod.
+    fn find(&self, conn: &str) -> Result<Found, CallError> {
         if conn.is_empty() {
             return Err(CallError::Missing("conn"));
         }
@@ -63,9 +77,12 @@ impl Adapter {
             Place::Here(sequence) => {
                 let found = self.registry.get(sequence);
                 let found = found.or_else(|| self.shadows.get(sequence));
-                found.ok_or(CallError::Gone)
+                found.map(Found::Here).ok_or(CallError::Gone)
             }
-            Place::Elsewhere => Err(CallError::Gone),
+            Place::Elsewhere(pod) => match &self.peers {
+                Some(peers) => Ok(Found::There(peers.clone(), pod)),
+                None => Err(CallError::Gone),
+            },
         }
     }
 
@@ -186,9 +203,13 @@ impl Adapter {
             tracing::debug!(method, conn, %error, "adapter call refused");
         }
         let response = code::response(outcome);
-        if !by_mirror {
-            self.metrics.adapter_call(method, response.code());
-        }
+        self.count(method, by_mirror, response.code());
         response
+    }
+
+    fn count(&self, method: AdapterMethod, by_mirror: bool, code: ResultCode) {
+        if !by_mirror {
+            self.metrics.adapter_call(method, code);
+        }
     }
 }

@@ -10,7 +10,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
@@ -60,8 +60,8 @@ impl fmt::Display for ConnId {
 pub enum Place {
     /// A connection of this process, by its sequence number; it may have ended.
     Here(u64),
-    /// A connection of another pod, or of an earlier life of this one.
-    Elsewhere,
+    /// A connection of another pod, or of an earlier life of this one: which, as an instance.
+    Elsewhere(Arc<str>),
 }
 
 /// The name was not made by any pod of this cluster.
@@ -125,6 +125,13 @@ impl ConnIds {
         self.epoch
     }
 
+    /// A key for something else, which is the same for all pods of the cluster and tells nothing of theirs.
+    #[must_use]
+    pub fn key_for(&self, purpose: &str) -> hmac::Key {
+        let derived = hmac::sign(&self.key, format!("exproto: {purpose}").as_bytes());
+        hmac::Key::new(hmac::HMAC_SHA256, derived.as_ref())
+    }
+
     /// A new name, and the sequence number in it.
     pub fn mint(&self) -> (ConnId, u64) {
         let sequence = self.next.fetch_add(1, Ordering::Relaxed);
@@ -162,13 +169,33 @@ impl ConnIds {
             bytes.copy_from_slice(&raw[at..at + 8]);
             u64::from_be_bytes(bytes)
         };
-        let here = number(1 + MAC) == self.epoch && &raw[HEAD..] == self.pod.as_bytes();
-        Ok(if here {
-            Place::Here(number(1 + MAC + 8))
-        } else {
-            Place::Elsewhere
-        })
+        let (epoch, pod) = (number(1 + MAC), &raw[HEAD..]);
+        if epoch == self.epoch && pod == self.pod.as_bytes() {
+            return Ok(Place::Here(number(1 + MAC + 8)));
+        }
+        let pod = std::str::from_utf8(pod).map_err(|_| Forged)?;
+        Ok(Place::Elsewhere(instance(pod, epoch)))
     }
+
+    /// This process, as other pods know it.
+    #[must_use]
+    pub fn instance(&self) -> Arc<str> {
+        instance(&self.pod, self.epoch)
+    }
+}
+
+/// How long ago a pod started, by its own clock; `None` for what is no instance.
+#[must_use]
+pub fn age(instance: &str) -> Option<Duration> {
+    let (_, epoch) = instance.rsplit_once('.')?;
+    let epoch = u64::from_str_radix(epoch, 16).ok()?;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?;
+    Some(now.saturating_sub(Duration::from_nanos(epoch)))
+}
+
+/// A pod in one of its lives: its name, and when it started.
+fn instance(pod: &str, epoch: u64) -> Arc<str> {
+    format!("{pod}.{epoch:x}").into()
 }
 
 /// What tells clusters apart that must not share names: the same for all pods with this key, and of no use to whoever
@@ -235,7 +262,10 @@ mod tests {
         let key = tempfile_with(&[7; 32]);
         let before = ConnIds::new("pod-1", Some(&key)).unwrap();
         let after = ConnIds::new("pod-1", Some(&key)).unwrap();
-        assert_eq!(after.locate(before.mint().0.as_str()), Ok(Place::Elsewhere));
+        assert!(age(&before.instance()).unwrap() < Duration::from_secs(60));
+        assert_eq!(age("pod-1"), None);
+        let elsewhere = Place::Elsewhere(before.instance());
+        assert_eq!(after.locate(before.mint().0.as_str()), Ok(elsewhere));
         std::fs::remove_file(key).unwrap();
     }
 

@@ -5,10 +5,10 @@
 /// The line protocol, and what the handler does for each command.
 mod lines;
 
-use std::{collections::HashMap, future::Future, net::SocketAddr, sync::Arc};
+use std::{collections::HashMap, future::Future, net::SocketAddr, path::PathBuf, sync::Arc};
 
 use anyhow::Context as _;
-use config::{Bind, Config, Log};
+use config::{Bind, BrokerKind, Config, Log, PodName, RedisUrl};
 use parking_lot::Mutex;
 use proto::exproto::{
     EmptySuccess, ReceivedBytesRequest, ReceivedMessagesRequest, SocketClosedRequest,
@@ -36,6 +36,19 @@ pub struct Arguments {
     /// The address of health and metrics.
     #[arg(long, default_value = "127.0.0.1:9102", value_name = "HOST:PORT")]
     pub http: SocketAddr,
+    /// The Redis that this demo shares with others, such as `redis://127.0.0.1:6379`: whoever is in a room there is in it
+    /// here.
+    #[arg(long, value_name = "URL", requires_all = ["key_file", "pod"])]
+    pub redis: Option<RedisUrl>,
+    /// The cluster's key, the same for all demos that share a Redis: 32 random bytes.
+    #[arg(long, value_name = "FILE", requires = "redis")]
+    pub key_file: Option<PathBuf>,
+    /// The address for the calls of other demos.
+    #[arg(long, default_value = "127.0.0.1:9103", value_name = "HOST:PORT")]
+    pub peers: SocketAddr,
+    /// What tells this demo from the others.
+    #[arg(long, value_name = "NAME", requires = "redis")]
+    pub pod: Option<PodName>,
 }
 
 /// Runs the demo until `shutdown`.
@@ -85,6 +98,13 @@ fn config(arguments: &Arguments, handler: SocketAddr) -> anyhow::Result<Config> 
     config.adapter.insecure = !config.adapter.bind.is_loopback();
     config.http.bind = Bind(arguments.http);
     config.handler.addresses = vec![handler.to_string().parse().map_err(anyhow::Error::msg)?];
+    if let Some(redis) = &arguments.redis {
+        config.broker.kind = BrokerKind::Redis;
+        config.redis.urls = vec![redis.clone()];
+        config.cluster.peers.bind = Bind(arguments.peers);
+        config.cluster.key_file.clone_from(&arguments.key_file);
+        config.pod.name.clone_from(&arguments.pod);
+    }
     Ok(config)
 }
 

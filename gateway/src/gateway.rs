@@ -2,6 +2,8 @@
 
 /// The listeners as they are served, and what a reload makes of them.
 mod listeners;
+/// The broker, alone or with those of other pods.
+mod brokers;
 /// The handlers, and what a reload makes of them.
 mod handlers;
 /// The mirror.
@@ -31,16 +33,16 @@ use tokio_util::{
 
 pub use self::reload::{Reloaded, Reloader};
 use self::{
+    brokers::{Brokers, SharedBroker},
     listeners::{Listeners, Shared},
     ports::Ports,
-    servers::{Servers, serve_adapter, serve_http, serve_management},
+    servers::{Servers, serve_adapter, serve_http, serve_management, serve_peers},
 };
 use crate::{
     adapter::{self, Adapter},
     admission::{Bans, Level},
     auth::{self, Authentication},
     authorization::{self, Authorizer},
-    broker::{self, Broker},
     clients::Clients,
     conn_id::{ConnIds, KeyError},
     connection::{Executor, InProcess},
@@ -49,6 +51,7 @@ use crate::{
     listen::{self, Connections, Security},
     management::{Management, Subjects},
     metrics::Metrics,
+    peers, redis,
     registry::Registry,
     shutdown::{self, Drained},
     tls, tokens,
@@ -107,6 +110,9 @@ pub enum Error {
     /// What tells where handlers are, or how they are spoken to, cannot be used.
     #[error(transparent)]
     Handler(#[from] handler::Error),
+    /// A file that is needed to speak to Redis cannot be used.
+    #[error(transparent)]
+    Redis(#[from] redis::Error),
     /// The handler or its canary would be the mirror that runs.
     #[error(
         "{place}: {what} is the mirror that runs; first write handler.mirror.percent: 0 and wait \
@@ -143,6 +149,8 @@ pub struct Addresses {
     pub http: SocketAddr,
     /// That of the management API, where it is on.
     pub management: Option<SocketAddr>,
+    /// That of other pods, where there may be others.
+    pub peers: Option<SocketAddr>,
 }
 
 /// A gateway whose ports are taken, and which serves once it runs.
@@ -155,6 +163,9 @@ pub struct Gateway {
     http: (TcpListener, Arc<Health>),
     management: Option<(TcpListener, Management)>,
     servers: Arc<Servers>,
+    shared_broker: Option<SharedBroker>,
+    /// Of other pods, where there may be others.
+    peers: Option<(TcpListener, peers::Server)>,
     addresses: Addresses,
 }
 
@@ -211,10 +222,12 @@ impl Gateway {
         };
         let handlers =
             handlers::start(Whose::Handler, &config.handler, identity.clone(), &registry)?;
-        let broker = start_broker(&config.broker, pod.as_str());
+        let Brokers { broker, shared } = {
+            let bound = ports.peers.as_ref().map(|(_, address)| *address);
+            brokers::start(&config, pod.as_str(), &ids, bound, &metrics)?
+        };
         metrics.observe_handlers(&handlers);
         metrics.observe_streams(&handlers);
-        metrics.observe_broker(&broker);
         let bans = Bans::new(&config.bans);
         let watch = Watch::new(files(&config), watch::POLL);
         let authentication = Authentication::load(&config, metrics.clone())?;
@@ -234,6 +247,7 @@ impl Gateway {
             clients: clients.clone(),
             authorizer: authorizer.clone(),
             broker: broker.clone(),
+            peers: shared.as_ref().map(SharedBroker::peers),
             metrics: metrics.clone(),
         });
         let streams = config.handler.service == HandlerService::ConnectionStream;
@@ -261,6 +275,7 @@ impl Gateway {
             mirror,
         }));
         listeners.apply(&config, || ())?;
+        let instance = ids.instance();
         let subjects = Subjects {
             ids,
             registry,
@@ -271,6 +286,10 @@ impl Gateway {
         let management = Management::new(subjects, servers.management_tokens(), &config.management);
         Ok(Self {
             addresses: ports.addresses(listeners.addresses()),
+            peers: ports
+                .peers
+                .zip(shared.as_ref())
+                .map(|((socket, _), shared)| (socket, shared.server(instance, adapter.clone()))),
             adapter: (ports.adapter.0, adapter),
             http: (ports.http.0, Health::new(handlers, metrics)),
             management: ports.management.map(|(socket, _)| (socket, management)),
@@ -285,6 +304,7 @@ impl Gateway {
             servers,
             listeners,
             watch,
+            shared_broker: shared,
         })
     }
 
@@ -310,11 +330,16 @@ impl Gateway {
             http: (http_socket, health),
             management,
             servers,
+            shared_broker,
+            peers,
             addresses,
         } = self;
         let end = CancellationToken::new();
         let http = serve_http(http_socket, health.clone(), end.clone());
         let adapter = serve_adapter(adapter, &servers, &reloader.config().adapter, end.clone())?;
+        let peers = peers
+            .map(|peers| serve_peers(peers, &reloader.config(), servers.metrics(), end.clone()))
+            .transpose()?;
         let management =
             management.map(|management| serve_management(management, &servers, end.clone()));
         listeners.start();
@@ -341,6 +366,9 @@ impl Gateway {
             started.mirror.handlers.drain(drain.timeout);
         }
         let drained = shutdown::drain(connections, handlers, lingering, &drain).await;
+        if let Some(shared) = shared_broker {
+            shared.leave().await;
+        }
         if let Some(started) = mirror {
             // Nobody waits for it longer than that.
             let _ = timeout(LAST_ANSWERS, started.mirror.drain()).await;
@@ -353,7 +381,12 @@ impl Gateway {
             }
         };
         let _ = timeout(LAST_ANSWERS, async {
-            tokio::join!(http, adapter, management)
+            let peers = async {
+                if let Some(serving) = peers {
+                    drop(serving.await);
+                }
+            };
+            tokio::join!(http, adapter, management, peers)
         })
         .await;
         Ok(drained)
@@ -372,21 +405,4 @@ fn files(config: &Config) -> Vec<PathBuf> {
     files.sort();
     files.dedup();
     files
-}
-
-fn start_broker(config: &config::Broker, pod: &str) -> Broker {
-    Broker::memory(broker::Settings {
-        node: pod.into(),
-        max_payload: config.max_payload.bytes(),
-        max_levels: config.max_topic_levels as usize,
-        retained: retained(&config.retained),
-    })
-}
-
-fn retained(config: &config::Retained) -> broker::RetainedLimits {
-    broker::RetainedLimits {
-        messages: config.max_messages as usize,
-        bytes: config.max_bytes.bytes(),
-        age: config.max_age,
-    }
 }

@@ -52,6 +52,15 @@ pub mod services;
 /// Who may be a client.
 pub mod auth;
 /// How a connection becomes a client.
+/// Other pods, through Redis.
+pub mod cluster;
+
+/// Other pods, called directly.
+pub mod peers;
+
+/// What pods write is sealed.
+pub mod seal;
+
 pub mod clients;
 /// Who may publish and subscribe.
 pub mod authorization;

@@ -43,7 +43,7 @@ enum Command {
     /// Read a password from the input, up to its first line end, and print its hash for a file of users.
     Hash,
     /// Run a gateway with a small line-protocol handler, to try it out with nc.
-    Demo(demo::Arguments),
+    Demo(Box<demo::Arguments>),
 }
 
 #[derive(clap::Args)]
@@ -70,7 +70,7 @@ fn main() -> ExitCode {
         },
         Command::Demo(arguments) => {
             telemetry::start(&demo::log());
-            block_on(async { demo::run(arguments, interrupted()?).await })
+            block_on(async { demo::run(*arguments, interrupted()?).await })
         }
     }
 }

@@ -27,6 +27,10 @@ mod pod;
 mod handlers;
 /// What is shown of the broker.
 mod broker;
+/// Of the work with other pods.
+mod cluster;
+/// Of calls that are passed on to them.
+mod peers;
 /// The adapter's methods.
 mod adapter_method;
 /// What is shown of the mirror.

@@ -69,14 +69,7 @@ impl Adapter {
     /// useful can be told.
     #[must_use]
     pub fn advertise(&self, bound: SocketAddr, pod_ip: Option<IpAddr>) -> Option<String> {
-        if let Some(address) = &self.advertised_address {
-            return Some(address.to_string());
-        }
-        if Bind(bound).is_wildcard() {
-            pod_ip.map(|ip| SocketAddr::new(ip, bound.port()).to_string())
-        } else {
-            Some(bound.to_string())
-        }
+        Bind(bound).advertise(self.advertised_address.as_ref(), pod_ip)
     }
 }
 

@@ -6,7 +6,7 @@ use std::{
     str::FromStr,
 };
 
-use crate::text::text;
+use crate::{HostPort, text::text};
 
 /// An address to listen on: `1.2.3.4:7993`, `[::1]:7993`, or a port alone.
 ///
@@ -27,6 +27,20 @@ impl Bind {
     #[must_use]
     pub fn is_wildcard(self) -> bool {
         self.0.ip().to_canonical().is_unspecified()
+    }
+
+    /// What others are told of a server at this bound address: the address that is written for them, or else this one, or
+    /// where it is every address the pod's own, if that is known. `None` where nothing useful can be told.
+    #[must_use]
+    pub fn advertise(self, written: Option<&HostPort>, pod_ip: Option<IpAddr>) -> Option<String> {
+        if let Some(address) = written {
+            return Some(address.to_string());
+        }
+        if self.is_wildcard() {
+            pod_ip.map(|ip| SocketAddr::new(ip, self.0.port()).to_string())
+        } else {
+            Some(self.0.to_string())
+        }
     }
 
     /// Whether both cannot be bound at once. A port of 0 is chosen by the system and never clashes.

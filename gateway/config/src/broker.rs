@@ -5,7 +5,12 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{ByteSize, count::Count, period::PeriodOrOff, size::KibBetween};
+use crate::{
+    ByteSize,
+    count::Count,
+    period::{Period, PeriodOrOff},
+    size::KibBetween,
+};
 
 /// The broker and what it lets pass.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -26,6 +31,9 @@ pub struct Broker {
     /// Messages that are kept for whoever subscribes later.
     pub retained: Retained,
 
+    /// What holds for `kind: redis` alone.
+    pub shared: Shared,
+
     /// Whether the pod publishes when a client comes and goes, to
     /// `$SYS/exproto/clients/<clientid>/connected` and `.../disconnected`. They tell addresses and
     /// usernames to all clients that may subscribe to them.
@@ -39,6 +47,7 @@ impl Default for Broker {
             max_payload: ByteSize::kib(512),
             max_topic_levels: 128,
             retained: Retained::default(),
+            shared: Shared::default(),
             sys_events: false,
         }
     }
@@ -70,6 +79,47 @@ impl Default for Retained {
             max_messages: 10_000,
             max_bytes: ByteSize::mib(64),
             max_age: None,
+        }
+    }
+}
+
+/// Messages between pods. Subscribers in the publisher's own pod get theirs at once, and without Redis.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Shared {
+    /// How long it may take until Redis has a message of QoS 1 or 2, or a subscription. What takes longer is
+    /// answered with `UNKNOWN`. Such a message was not kept for other pods, or nobody knows; such a
+    /// subscription stands in its own pod, and in the others as soon as Redis answers.
+    #[serde(with = "Period")]
+    pub timeout: Duration,
+
+    /// How many messages may wait in the pod for Redis. At the limit those of QoS 0 are dropped and counted,
+    /// and those of QoS 1 and 2 wait up to `timeout`.
+    #[serde(with = "Count::<1, 10_000_000>")]
+    pub outbox: u32,
+
+    /// How many bytes they may take together; full means the same as for `outbox`.
+    #[serde(with = "KibBetween::<1024, 16_777_216>")]
+    pub outbox_bytes: ByteSize,
+
+    /// How many messages of QoS 1 and 2 Redis keeps, about, for pods that were away. They are kept in 128 parts by
+    /// topic, and this is for each part.
+    #[serde(with = "Count::<100, 10_000_000>")]
+    pub log_messages: u32,
+
+    /// For how long it keeps them, about. A pod that was away for longer may have missed some, and says so.
+    #[serde(with = "Period")]
+    pub log_time: Duration,
+}
+
+impl Default for Shared {
+    fn default() -> Self {
+        Self {
+            timeout: Duration::from_secs(5),
+            outbox: 100_000,
+            outbox_bytes: ByteSize::mib(64),
+            log_messages: 10_000,
+            log_time: Duration::from_secs(300),
         }
     }
 }

@@ -1,11 +1,16 @@
 //! Who this pod is, and which pods it works with.
 
-use std::{env, fs, path::PathBuf};
+use std::{env, fs, net::Ipv4Addr, path::PathBuf, time::Duration};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::name::{ClusterName, PodName};
+use crate::{
+    Bind, HostPort,
+    count::Count,
+    name::{ClusterName, PodName},
+    period::Period,
+};
 
 /// Who this pod is.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -33,7 +38,7 @@ impl Pod {
 }
 
 /// The pods that work together.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Cluster {
     /// Names the cluster: 1 to 63 lower-case letters, digits or `-`. Pods with the same name and
@@ -46,6 +51,70 @@ pub struct Cluster {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(example = "/etc/exproto/cluster.key")]
     pub key_file: Option<PathBuf>,
+
+    /// After how long without a sign of life a pod counts as gone. It gives one three times as often.
+    #[serde(with = "Period")]
+    pub lease: Duration,
+
+    /// How often a pod sends itself a message through Redis, to see whether messages get through. When one does
+    /// not come back until the next, it subscribes anew.
+    #[serde(with = "Period")]
+    pub probe_interval: Duration,
+
+    /// How pods reach each other, with `broker.kind: redis`.
+    pub peers: Peers,
+}
+
+/// The port at which other pods call this one: for a handler that called them about a connection of this pod.
+/// Their calls are sealed with the cluster's key, and not encrypted.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Peers {
+    /// The address to listen on, written as a listener's `bind`.
+    pub bind: Bind,
+
+    /// The address under which other pods reach this one, as host:port. Unset: `bind`; when that is every
+    /// address of the machine, `$POD_IP` with the port of `bind`, or nothing where that is unset as well:
+    /// then handlers have to call the pod that has the connection (`exproto-adapter-address`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = "gateway-0.example.net:9103")]
+    pub advertised_address: Option<HostPort>,
+
+    /// How long a call to another pod may take.
+    #[serde(with = "Period")]
+    pub timeout: Duration,
+
+    /// How many HTTP/2 connections of other pods may be open; more wait.
+    #[serde(with = "Count::<1, 65_535>")]
+    pub max_connections: u32,
+
+    /// How many calls one of them may have in flight; more wait.
+    #[serde(with = "Count::<1, 30_000>")]
+    pub max_concurrent_calls: u32,
+}
+
+impl Default for Peers {
+    fn default() -> Self {
+        Self {
+            bind: Bind((Ipv4Addr::LOCALHOST, 9103).into()),
+            advertised_address: None,
+            timeout: Duration::from_secs(5),
+            max_connections: 1024,
+            max_concurrent_calls: 1024,
+        }
+    }
+}
+
+impl Default for Cluster {
+    fn default() -> Self {
+        Self {
+            name: ClusterName::default(),
+            key_file: None,
+            lease: Duration::from_secs(15),
+            probe_interval: Duration::from_secs(5),
+            peers: Peers::default(),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -144,9 +144,9 @@ pub use authorization::{
 };
 pub use bans::{Ban, Banned, Bans, Until};
 pub use bind::Bind;
-pub use broker::{Broker, BrokerKind, Retained};
+pub use broker::{Broker, BrokerKind, Retained, Shared};
 pub use callers::{Caller, Scope};
-pub use cluster::{Cluster, Pod};
+pub use cluster::{Cluster, Peers, Pod};
 pub use connection::Connection;
 pub use error::{Error, Place, Problem};
 pub use framing::{

@@ -1,6 +1,8 @@
 //! Unary calls: each becomes a command of the connection that it names.
 
+use futures_util::future::BoxFuture;
 use proto::{
+    cluster::PeerAnswer,
     exproto::{
         AuthenticateRequest, CloseSocketRequest, CodeResponse, PublishRequest, RawPublishRequest,
         SendBytesRequest, SubscribeRequest, TimerRequest, UnsubscribeRequest,
@@ -10,11 +12,13 @@ use proto::{
 };
 use tonic::{Extensions, Request, Response, Status, metadata::MetadataMap};
 
-use super::{Adapter, fields, metadata};
+use super::{Adapter, Found, code, fields, metadata};
 use crate::{
     callers::OfMirror,
     connection::{CallError, Handle},
     metrics::AdapterMethod,
+    mirror::Known,
+    peers::Carries,
 };
 
 type Answer = Result<Response<CodeResponse>, Status>;
@@ -29,35 +33,100 @@ impl Call {
 }
 
 impl Adapter {
-    /// Finds the connection, makes the call a command of it, and carries that out; the first of these that fails is
-    /// answered. Whatever a mirror calls for a connection that is no shadow is not carried out.
+    /// Finds the connection, makes the call a command of it, and carries that out, or has the pod that has the connection
+    /// do so; the first of these that fails is answered. Whatever a mirror calls for a connection that is no shadow is not
+    /// carried out.
     async fn call(
         &self,
         Call(method, by_mirror): Call,
         conn: &str,
-        command: impl FnOnce(&Handle) -> Result<Kind, CallError> + Send,
+        command: impl FnOnce(Option<&Handle>) -> Result<Kind, CallError> + Send,
     ) -> Answer {
-        let found = self.connection(conn);
+        let found = match self.find(conn) {
+            Ok(Found::There(peers, pod)) => {
+                let answer = async { peers.call(&pod, conn, command(None)?, by_mirror).await };
+                return Ok(self.passed_on(method, (conn, by_mirror), answer.await));
+            }
+            Ok(Found::Here(handle)) => Ok(handle),
+            Err(error) => Err(error),
+        };
         let is_shadow = found.as_ref().is_ok_and(Handle::is_shadow);
         let outcome = async {
             let handle = found?;
-            let command = command(&handle)?;
-            if by_mirror && !is_shadow {
-                return self.check(&handle, &command).map(|()| None);
-            }
-            self.carry_out(&handle, command).await
+            let command = command(Some(&handle))?;
+            self.carry_out_for(&handle, command, by_mirror).await
         };
-        let (outcome, present) = match outcome.await {
-            Ok(present) => (Ok(()), present),
-            Err(error) => (Err(error), None),
-        };
-        let caller = (conn, by_mirror || is_shadow);
-        let mut answer = Response::new(self.code(method, caller, outcome));
-        if let Some(present) = present {
-            metadata::tell_session_present(answer.metadata_mut(), present);
-        }
-        Ok(answer)
+        let (outcome, present) = told(outcome.await);
+        let response = self.code(method, (conn, by_mirror || is_shadow), outcome);
+        Ok(answer(response, present))
     }
+
+    async fn carry_out_for(&self, handle: &Handle, command: Kind, by_mirror: bool) -> Known {
+        if by_mirror && !handle.is_shadow() {
+            return self.check(handle, &command).map(|()| None);
+        }
+        self.carry_out(handle, command).await
+    }
+
+    /// What another pod has answered.
+    fn passed_on(
+        &self,
+        method: AdapterMethod,
+        caller: (&str, bool),
+        answered: Result<PeerAnswer, CallError>,
+    ) -> Response<CodeResponse> {
+        match answered {
+            Ok(PeerAnswer {
+                response: Some(response),
+                session_present,
+                ..
+            }) => {
+                self.count(method, caller.1, response.code());
+                answer(response, session_present)
+            }
+            Ok(_) => answer(CodeResponse::default(), None),
+            Err(error) => answer(self.code(method, caller, Err(error)), None),
+        }
+    }
+}
+
+impl Carries for Adapter {
+    fn carry_out<'a>(
+        &'a self,
+        conn: &'a str,
+        command: Kind,
+        by_mirror: bool,
+    ) -> BoxFuture<'a, PeerAnswer> {
+        Box::pin(async move {
+            let outcome = match self.find(conn) {
+                Ok(Found::Here(handle)) => self.carry_out_for(&handle, command, by_mirror).await,
+                // It was passed on to whom the conn names, so nobody has it.
+                Ok(Found::There(..)) => Err(CallError::Gone),
+                Err(error) => Err(error),
+            };
+            let (outcome, session_present) = told(outcome);
+            PeerAnswer {
+                nonce: 0,
+                response: Some(code::response(outcome)),
+                session_present,
+            }
+        })
+    }
+}
+
+fn told(outcome: Known) -> (Result<(), CallError>, Option<bool>) {
+    match outcome {
+        Ok(present) => (Ok(()), present),
+        Err(error) => (Err(error), None),
+    }
+}
+
+fn answer(response: CodeResponse, present: Option<bool>) -> Response<CodeResponse> {
+    let mut answer = Response::new(response);
+    if let Some(present) = present {
+        metadata::tell_session_present(answer.metadata_mut(), present);
+    }
+    answer
 }
 
 fn authenticate(
@@ -93,7 +162,8 @@ impl ConnectionAdapter for Adapter {
         let (metadata, extensions, mut request) = request.into_parts();
         let call = Call::new(AdapterMethod::Authenticate, &extensions);
         let conn = std::mem::take(&mut request.conn);
-        let command = |_: &Handle| Ok(Kind::Authenticate(authenticate(request, &metadata)?));
+        let command =
+            |_: Option<&Handle>| Ok(Kind::Authenticate(authenticate(request, &metadata)?));
         self.call(call, &conn, command).await
     }
 
@@ -104,7 +174,7 @@ impl ConnectionAdapter for Adapter {
             r#type,
             interval,
         } = request.into_inner();
-        let command = |_: &Handle| {
+        let command = |_: Option<&Handle>| {
             fields::timer_type(r#type)?;
             Ok(Kind::StartTimer(StartTimer { interval }))
         };
@@ -114,8 +184,9 @@ impl ConnectionAdapter for Adapter {
     async fn publish(&self, request: Request<PublishRequest>) -> Answer {
         let (metadata, extensions, request) = request.into_parts();
         let call = Call::new(AdapterMethod::Publish, &extensions);
-        let command = |handle: &Handle| {
-            handle.client()?;
+        let command = |handle: Option<&Handle>| {
+            // What is wrong with the connection is said before what is wrong with the metadata.
+            handle.map(Handle::client).transpose()?;
             Ok(Kind::Publish(Publish {
                 topic: request.topic,
                 qos: request.qos,
@@ -129,14 +200,14 @@ impl ConnectionAdapter for Adapter {
     async fn subscribe(&self, request: Request<SubscribeRequest>) -> Answer {
         let call = Call::new(AdapterMethod::Subscribe, request.extensions());
         let SubscribeRequest { conn, topic, qos } = request.into_inner();
-        let command = |_: &Handle| Ok(Kind::Subscribe(Subscribe { topic, qos }));
+        let command = |_: Option<&Handle>| Ok(Kind::Subscribe(Subscribe { topic, qos }));
         self.call(call, &conn, command).await
     }
 
     async fn unsubscribe(&self, request: Request<UnsubscribeRequest>) -> Answer {
         let call = Call::new(AdapterMethod::Unsubscribe, request.extensions());
         let UnsubscribeRequest { conn, topic } = request.into_inner();
-        let command = |_: &Handle| Ok(Kind::Unsubscribe(topic));
+        let command = |_: Option<&Handle>| Ok(Kind::Unsubscribe(topic));
         self.call(call, &conn, command).await
     }
 

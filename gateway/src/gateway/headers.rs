@@ -1,6 +1,9 @@
 //! The metadata that all callbacks of a listener carry.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 
 use config::Config;
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -10,10 +13,14 @@ use crate::handler;
 /// By how much the deadline that handlers are told is longer than the true one.
 const TOLD_LONGER: Duration = Duration::from_secs(1);
 
+/// The pod's own address, where the environment tells it.
+pub(super) fn pod_ip() -> Option<IpAddr> {
+    std::env::var("POD_IP").ok().and_then(|ip| ip.parse().ok())
+}
+
 /// Where handlers reach this pod's own adapter, as far as that is known.
 pub(super) fn adapter_address(config: &Config, adapter: SocketAddr) -> Option<String> {
-    let pod_ip = std::env::var("POD_IP").ok().and_then(|ip| ip.parse().ok());
-    config.adapter.advertise(adapter, pod_ip)
+    config.adapter.advertise(adapter, pod_ip())
 }
 
 /// The metadata that all callbacks of a listener carry.

@@ -1,8 +1,9 @@
-//! The ports that are not for devices: the adapter's, that of health and metrics, that of the management API.
+//! The ports that are not for devices: the adapter's, that of health and metrics, that of the management API, that of
+//! other pods.
 
 use std::{collections::HashMap, net::SocketAddr};
 
-use config::{Bind, Config};
+use config::{Bind, BrokerKind, Config};
 use tokio::net::TcpListener;
 
 use super::{Addresses, Error};
@@ -16,6 +17,7 @@ pub(super) struct Ports {
     pub(super) adapter: (TcpListener, SocketAddr),
     pub(super) http: (TcpListener, SocketAddr),
     pub(super) management: Option<(TcpListener, SocketAddr)>,
+    pub(super) peers: Option<(TcpListener, SocketAddr)>,
 }
 
 impl Ports {
@@ -27,6 +29,9 @@ impl Ports {
             management: management
                 .then(|| bind("management.bind", config.management.bind))
                 .transpose()?,
+            peers: (config.broker.kind == BrokerKind::Redis)
+                .then(|| bind("cluster.peers.bind", config.cluster.peers.bind))
+                .transpose()?,
         })
     }
 
@@ -36,6 +41,7 @@ impl Ports {
             adapter: self.adapter.1,
             http: self.http.1,
             management: self.management.as_ref().map(|(_, address)| *address),
+            peers: self.peers.as_ref().map(|(_, address)| *address),
         }
     }
 }

@@ -1,11 +1,15 @@
-//! The ports that are not for devices: the adapter, the management API, and health and metrics.
+//! The ports that are not for devices: the adapter, the management API, other pods, and health and metrics.
 
 /// What they read from files.
 mod secrets;
 
 use std::{sync::Arc, time::Duration};
 
-use proto::exproto::connection_adapter_server::{ConnectionAdapterServer, SERVICE_NAME as ADAPTER};
+use config::Config;
+use proto::{
+    cluster::peer_server::PeerServer,
+    exproto::connection_adapter_server::{ConnectionAdapterServer, SERVICE_NAME as ADAPTER},
+};
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use tonic::transport::Server;
@@ -15,14 +19,18 @@ use super::Error;
 use crate::{
     adapter::Adapter,
     callers::Guard,
-    door::Door,
+    door::{Door, Security},
     http::{Health, router},
     management::{self, Management},
+    metrics::Metrics,
+    peers,
 };
 
 /// Bytes of requests that one HTTP/2 connection of a handler may have on their way. Half of it over 256 is how many
 /// small requests `hyper` lets wait before it takes them for an attack: more than `max_concurrent_calls` can be.
 const ADAPTER_WINDOW: u32 = 16 * 1024 * 1024;
+/// By how much a call of another pod may be larger than what it carries.
+const SEAL: usize = 1024;
 /// How often a handler's connection is asked whether it is still there.
 const ADAPTER_PING: Duration = Duration::from_secs(60);
 
@@ -74,6 +82,34 @@ pub(super) fn serve_adapter(
             .await;
         if let Err(error) = serve.await {
             tracing::error!(%error, "the adapter has failed");
+        }
+    })))
+}
+
+pub(super) fn serve_peers(
+    (socket, server): (TcpListener, peers::Server),
+    config: &Config,
+    metrics: Arc<Metrics>,
+    end: CancellationToken,
+) -> Result<AbortOnDropHandle<()>, Error> {
+    let peers = &config.cluster.peers;
+    // What a handler may send to the adapter must get through here as well.
+    let largest = config.adapter.max_request.bytes() + SEAL;
+    let service = PeerServer::new(server).max_decoding_message_size(largest);
+    let plain = Security::load("peers", &config::ServerTls::default(), "h2");
+    let plain = plain.map_err(|source| Error::Server {
+        server: "peers",
+        source,
+    })?;
+    let door = Door::open(socket, Arc::new(plain), metrics, peers.max_connections);
+    let serve = Server::builder()
+        .max_concurrent_streams(Some(peers.max_concurrent_calls))
+        .initial_connection_window_size(ADAPTER_WINDOW)
+        .add_service(service)
+        .serve_with_incoming_shutdown(door, end.cancelled_owned());
+    Ok(AbortOnDropHandle::new(tokio::spawn(async move {
+        if let Err(error) = serve.await {
+            tracing::error!(%error, "the port of other pods has failed");
         }
     })))
 }

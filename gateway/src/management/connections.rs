@@ -105,7 +105,7 @@ impl Management {
         let place = subjects.ids.locate(conn);
         let handle = match place.map_err(|error| Error::NotFound(error.to_string()))? {
             Place::Here(sequence) => subjects.registry.get(sequence),
-            Place::Elsewhere => None,
+            Place::Elsewhere(_) => None,
         };
         let gone =
             || Error::NotFound("this pod has no such connection; it may have ended".to_owned());

@@ -1,6 +1,6 @@
 //! Addresses that are taken twice. TCP and UDP have ports of their own.
 
-use crate::{Bind, Config};
+use crate::{Bind, BrokerKind, Config};
 
 use super::Report;
 
@@ -28,6 +28,9 @@ pub(super) fn check(config: &Config, report: &mut Report) {
     binds.push(stream("http.bind", config.http.bind));
     if config.management.is_on() {
         binds.push(stream("management.bind", config.management.bind));
+    }
+    if config.broker.kind == BrokerKind::Redis {
+        binds.push(stream("cluster.peers.bind", config.cluster.peers.bind));
     }
     for (index, here) in binds.iter().enumerate() {
         let clash = binds[..index]

@@ -131,7 +131,7 @@ impl Servers {
     }
 
     /// What is counted at the servers.
-    pub(super) fn metrics(&self) -> Arc<Metrics> {
+    pub(in crate::gateway) fn metrics(&self) -> Arc<Metrics> {
         self.metrics.clone()
     }
 }

@@ -1,0 +1,360 @@
+//! Other pods, through Redis: what is published here reaches their subscribers, and the other way round.
+//!
+//! - Who subscribed to one topic hears the topic's channel. Who subscribed with wildcards, or as a member of a `$share`
+//!   group, is told through the inbox of its pod, as every pod knows what all others want (`table`). So nothing comes
+//!   twice, and a pod hears nothing that nobody wants there.
+//! - What must not be lost stands in a log before it is published. A pod that was away reads there what it missed.
+//! - Subscribers here are served at once and without Redis.
+
+/// What comes from other pods.
+mod foreign;
+/// What comes from Redis.
+mod hearing;
+/// What is wanted here.
+mod interest;
+/// What must not be lost.
+mod log;
+/// Keys and channels.
+mod names;
+/// What goes to other pods.
+mod outbox;
+/// The pods, and what they want.
+mod pods;
+/// Reading up what was missed.
+mod recovery;
+/// What comes twice.
+mod seen;
+/// What other pods want.
+mod table;
+/// What keeps all of this going.
+mod tasks;
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::{Duration, Instant},
+};
+
+use arc_swap::ArcSwapOption;
+use futures_util::future::BoxFuture;
+use proto::cluster::{Envelope, Share};
+use tokio::{
+    sync::oneshot,
+    time::{sleep, timeout_at},
+};
+
+pub use self::tasks::Tasks;
+use self::{
+    interest::Interest,
+    log::Keeper,
+    names::{Names, Partition},
+    outbox::{Item, Outbox},
+    pods::{Living, Pods},
+    table::Table,
+};
+use crate::{
+    backoff::jittered,
+    broker::{
+        Filter, Message, Topic,
+        others::{Away, Others, Pod, Told, Wanted},
+    },
+    redis::{Failure, Link, Pushes, Script},
+    seal::Sealer,
+};
+
+/// The first pause before a message that must not be lost is sent again; it doubles up to the longest.
+const PAUSE: Duration = Duration::from_millis(20);
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+
+/// How a pod works with others.
+#[derive(Clone)]
+pub struct Settings {
+    /// This pod, as an instance.
+    pub own: Pod,
+    /// Where other pods call this one; empty where they cannot.
+    pub address: String,
+    /// What stands before all names in Redis.
+    pub prefix: String,
+    /// What messages to other pods are sealed with.
+    pub sealer: Arc<Sealer>,
+    /// A pod that has not said for so long that it lives is gone.
+    pub lease: Duration,
+    /// Between two questions whether messages get through.
+    pub probe_interval: Duration,
+    /// About how many messages each log holds.
+    pub log_messages: u32,
+    /// For about how long.
+    pub log_age: Duration,
+    /// How long it may take until others can be told of a message or a subscription.
+    pub patience: Duration,
+    /// How much may wait for Redis: messages, bytes.
+    pub outbox: (usize, usize),
+}
+
+/// The cluster, as one pod takes part in it. Clones are the same.
+#[derive(Clone)]
+pub struct Cluster(Arc<Inner>);
+
+struct Inner {
+    settings: Settings,
+    names: Names,
+    link: Link,
+    sealer: Arc<Sealer>,
+    interest: Interest,
+    table: Table,
+    pods: Pods,
+    outbox: Outbox,
+    keeper: Keeper,
+    counts: Counts,
+    /// Where the other pods are called; unset before Redis has told.
+    addresses: ArcSwapOption<HashMap<Pod, String>>,
+}
+
+/// Where another pod is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Whereabouts {
+    /// It is called there.
+    At(String),
+    /// It lives, and cannot be called.
+    Silent,
+    /// It does not live.
+    Gone,
+}
+
+impl From<String> for Whereabouts {
+    fn from(address: String) -> Self {
+        if address.is_empty() {
+            Self::Silent
+        } else {
+            Self::At(address)
+        }
+    }
+}
+
+/// What is counted.
+#[derive(Debug, Default)]
+pub struct Counts {
+    /// Messages for other pods that may be lost.
+    pub sent: AtomicU64,
+    /// Copies of them that could not be sent: Redis was away, or there was no room.
+    pub dropped: AtomicU64,
+    /// Messages that must not be lost, and that a log has.
+    pub kept: AtomicU64,
+    /// Those that no log took in time.
+    pub not_kept: AtomicU64,
+    /// Messages of other pods that came over channels.
+    pub received: AtomicU64,
+    /// Those that had come before.
+    pub repeated: AtomicU64,
+    /// Messages of other pods that were read from a log.
+    pub recovered: AtomicU64,
+    /// Parts of all topics of which nobody knows whether messages are missing, as their log did not reach back far enough.
+    pub unrecovered: AtomicU64,
+    /// Messages that may be lost, and were, while others were read from logs.
+    pub held_up: AtomicU64,
+    /// What came and no pod of the cluster had written.
+    pub forged: AtomicU64,
+    /// Questions to itself that came back.
+    pub probes: AtomicU64,
+    /// Those that did not.
+    pub probes_lost: AtomicU64,
+}
+
+impl Cluster {
+    /// Takes part through this link.
+    #[must_use]
+    pub fn new(settings: Settings, link: Link) -> Self {
+        let names = Names::new(settings.prefix.clone());
+        let sealer = settings.sealer.clone();
+        let verb = link.publishes_by();
+        let (messages, bytes) = settings.outbox;
+        Self(Arc::new(Inner {
+            pods: Pods::new(
+                names.clone(),
+                (settings.own.clone(), settings.address.clone()),
+                sealer.clone(),
+                settings.lease,
+                verb,
+            ),
+            interest: Interest::default(),
+            table: Table::default(),
+            outbox: Outbox::new(outbox::Limits { messages, bytes }),
+            keeper: Keeper::new(settings.log_messages, settings.log_age, verb),
+            counts: Counts::default(),
+            addresses: ArcSwapOption::empty(),
+            names,
+            link,
+            sealer,
+            settings,
+        }))
+    }
+
+    /// Whether a pod that lives is called there.
+    #[must_use]
+    pub fn is_known(&self, address: &str) -> bool {
+        let addresses = self.0.addresses.load();
+        let mut known = addresses.iter().flat_map(|all| all.values());
+        known.any(|each| each == address)
+    }
+
+    /// Where that pod is. Redis is asked only where it has not told yet, or where the pod has just come.
+    ///
+    /// # Errors
+    /// It has to be asked, and does not answer.
+    pub async fn find(&self, pod: &str) -> Result<Whereabouts, Failure> {
+        let known = self.0.addresses.load();
+        if let Some(address) = known.as_ref().and_then(|all| all.get(pod)) {
+            return Ok(address.clone().into());
+        }
+        let address = self.0.pods.find(&self.0.link, pod).await?;
+        Ok(address.map_or(Whereabouts::Gone, Whereabouts::from))
+    }
+
+    /// Others forget this pod at once, as far as they can be told.
+    pub async fn leave(&self) {
+        if let Err(failure) = self.0.pods.leave(&self.0.link).await {
+            tracing::debug!(%failure, "other pods forget this one when its lease ends");
+        }
+    }
+
+    /// After how long without a sign of life a pod is gone.
+    #[must_use]
+    pub fn lease(&self) -> Duration {
+        self.0.settings.lease
+    }
+
+    /// What was counted since the start.
+    #[must_use]
+    pub fn counts(&self) -> &Counts {
+        &self.0.counts
+    }
+
+    /// How many filters others know of this pod and how many they do not know yet, and how many this one knows of them.
+    #[must_use]
+    pub fn filters(&self) -> (usize, usize, usize) {
+        let (own, untold) = self.0.interest.counts();
+        (own - untold.min(own), untold, self.0.table.len())
+    }
+}
+
+impl Inner {
+    /// Who lives, and where.
+    fn know(&self, living: Living) {
+        self.addresses.store(Some(Arc::new(living.others)));
+    }
+
+    fn item(&self, message: &Message, to: Told) -> Item {
+        let own = self.settings.own.as_ref();
+        let shares = to.shares.iter().map(|(filter, pod)| Share {
+            filter: filter.to_string(),
+            pod: pod.to_string(),
+        });
+        let sealed = self.sealer.seal(&Envelope {
+            pod: own.to_owned(),
+            node: message.node.as_ref().to_owned(),
+            id: message.id.as_ref().to_owned(),
+            qos: message.qos.into(),
+            from: message.from.as_ref().to_owned(),
+            topic: message.topic.as_str().to_owned(),
+            payload: message.payload.clone(),
+            timestamp: message.timestamp,
+            shares: shares.collect(),
+            probe: 0,
+        });
+        let mut pods = to.pods;
+        for (_, pod) in to.shares {
+            if !pods.contains(&pod) {
+                pods.push(pod);
+            }
+        }
+        Item {
+            sealed,
+            channel: self.names.topic(message.topic.as_str()),
+            inboxes: pods.iter().map(|pod| self.names.inbox(pod)).collect(),
+            kept: None,
+        }
+    }
+
+    /// One try to have the message kept.
+    async fn try_keep(&self, message: &Message, to: &Told) -> Result<(), Failed> {
+        let mut item = self.item(message, to.clone());
+        let (reply, answer) = oneshot::channel();
+        let log = self.names.log(Partition::of(message.topic.as_str()));
+        item.kept = Some((log, reply));
+        self.outbox.add(item).map_err(|_| Failed::NoRoom)?;
+        match answer.await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(failure)) => Err(Failed::Redis(failure)),
+            Err(_) => Err(Failed::NoRoom),
+        }
+    }
+}
+
+/// Why a message was not kept.
+#[derive(Debug, thiserror::Error)]
+enum Failed {
+    #[error(transparent)]
+    Redis(Failure),
+    #[error("too much waits for Redis already (broker.outbox)")]
+    NoRoom,
+}
+
+impl Others for Cluster {
+    fn subscribed(&self, filter: &Filter) {
+        self.0.interest.add(filter);
+    }
+
+    fn unsubscribed(&self, filter: &Filter) {
+        self.0.interest.remove(filter);
+    }
+
+    fn known<'a>(&'a self, filter: &'a Filter) -> BoxFuture<'a, Result<(), Away>> {
+        Box::pin(self.0.interest.known(filter, self.0.settings.patience))
+    }
+
+    fn wanted(&self, topic: &Topic) -> Wanted {
+        self.0.table.wanted(topic)
+    }
+
+    fn send(&self, message: &Arc<Message>, to: Told) {
+        let counts = &self.0.counts;
+        counts.sent.fetch_add(1, Relaxed);
+        if let Err(item) = self.0.outbox.add(self.0.item(message, to)) {
+            let copies = 1 + item.inboxes.len() as u64;
+            counts.dropped.fetch_add(copies, Relaxed);
+        }
+    }
+
+    fn keep<'a>(&'a self, message: &'a Arc<Message>, to: Told) -> BoxFuture<'a, Result<(), Away>> {
+        Box::pin(async move {
+            let inner = &*self.0;
+            let patience = inner.settings.patience;
+            let until = Instant::now() + patience;
+            let mut pause = PAUSE;
+            loop {
+                let kept = timeout_at(until.into(), inner.try_keep(message, &to)).await;
+                let why = match kept {
+                    Ok(Ok(())) => {
+                        inner.counts.kept.fetch_add(1, Relaxed);
+                        return Ok(());
+                    }
+                    Ok(Err(failed)) => failed.to_string(),
+                    Err(_) => "Redis has not answered".to_owned(),
+                };
+                // What comes twice is known by its id.
+                let wait = jittered(pause);
+                if Instant::now() + wait >= until {
+                    inner.counts.not_kept.fetch_add(1, Relaxed);
+                    return Err(Away(format!(
+                        "{why}, for {patience:?}; publish it again later"
+                    )));
+                }
+                sleep(wait).await;
+                pause = (pause * 2).min(LONGEST_PAUSE);
+            }
+        })
+    }
+}

@@ -1,0 +1,109 @@
+//! What other pods have published: opened, held against what was served already, and delivered here.
+
+use std::{sync::Arc, time::Instant};
+
+use bytes::Bytes;
+use proto::cluster::Envelope;
+
+use super::{
+    log::{Id, Positions},
+    names::Partition,
+    pods::unframed,
+    seen::{Copy, Seen},
+};
+use crate::{
+    broker::{Broker, Filter, Message, Qos, Topic, others::Pod, topic::MAX_LEVELS},
+    seal::{Broken, Sealer},
+};
+
+/// The way of foreign messages to subscribers here.
+pub(super) struct Foreign {
+    pub(super) own: Pod,
+    pub(super) broker: Broker,
+    pub(super) sealer: Arc<Sealer>,
+    pub(super) seen: Seen,
+    pub(super) positions: Positions,
+}
+
+/// What came of one copy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Came {
+    /// It was delivered to whoever wants it.
+    Delivered,
+    /// It was served before.
+    Again,
+    /// It is of this pod itself.
+    Own,
+    /// It is this pod's question whether messages get through, with its number.
+    Probe(u64),
+}
+
+impl Foreign {
+    /// A copy came over the channel of a topic.
+    pub(super) fn by_topic(&self, topic: &str, payload: &Bytes) -> Result<Came, Broken> {
+        let (id, envelope) = self.open(payload)?;
+        if envelope.topic != topic {
+            return Err(Broken::Forged);
+        }
+        self.serve(id, envelope, &[Copy::Exact])
+    }
+
+    /// A copy came to this pod's inbox.
+    pub(super) fn by_inbox(&self, payload: &Bytes) -> Result<Came, Broken> {
+        let (id, envelope) = self.open(payload)?;
+        if envelope.pod == *self.own && envelope.probe > 0 {
+            return Ok(Came::Probe(envelope.probe));
+        }
+        self.serve(id, envelope, &[Copy::Patterns])
+    }
+
+    /// A message was read from a log.
+    pub(super) fn by_log(&self, id: Id, sealed: &Bytes) -> Result<Came, Broken> {
+        let envelope = self.sealer.open(sealed)?;
+        self.serve(Some(id), envelope, &[Copy::Exact, Copy::Patterns])
+    }
+
+    fn open(&self, payload: &Bytes) -> Result<(Option<Id>, Envelope), Broken> {
+        let (id, sealed) = unframed(payload).ok_or(Broken::Foreign)?;
+        Ok((id, self.sealer.open(&sealed)?))
+    }
+
+    fn serve(&self, id: Option<Id>, envelope: Envelope, copies: &[Copy]) -> Result<Came, Broken> {
+        let topic = Topic::parse(&envelope.topic, MAX_LEVELS).map_err(|_| Broken::Foreign)?;
+        let qos = Qos::try_from(envelope.qos).map_err(|_| Broken::Foreign)?;
+        if let Some(id) = id {
+            let partition = Partition::of(topic.as_str());
+            self.positions.reached(partition, id);
+        }
+        if envelope.pod == *self.own {
+            return Ok(Came::Own);
+        }
+        let own_share = |share: proto::cluster::Share| {
+            let is_own = share.pod == *self.own;
+            is_own.then(|| Filter::parse(&share.filter, MAX_LEVELS).ok())?
+        };
+        let groups: Vec<_> = envelope.shares.into_iter().filter_map(own_share).collect();
+        let message = Arc::new(Message {
+            node: envelope.node.into(),
+            id: envelope.id.into(),
+            qos,
+            from: envelope.from.into(),
+            topic,
+            payload: envelope.payload,
+            timestamp: envelope.timestamp,
+        });
+        let mut came = Came::Again;
+        for copy in copies {
+            let is_new = id.is_none() || self.seen.note(&message.id, *copy, Instant::now());
+            if !is_new {
+                continue;
+            }
+            came = Came::Delivered;
+            match copy {
+                Copy::Exact => self.broker.deliver_exact(&message),
+                Copy::Patterns => self.broker.deliver_patterns(&message, &groups),
+            }
+        }
+        Ok(came)
+    }
+}

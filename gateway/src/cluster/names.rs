@@ -1,0 +1,139 @@
+//! Keys and channels in Redis. They have the same text in every mode; the part in braces decides which node of a Redis
+//! Cluster has them.
+
+/// Topics are spread over so many parts. It is the same for ever: all pods must agree.
+pub(super) const PARTITIONS: u8 = 128;
+
+/// The names of one cluster.
+#[derive(Clone, Debug)]
+pub(super) struct Names {
+    /// Such as `exproto:default:`.
+    prefix: String,
+}
+
+/// One part of all topics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct Partition(u8);
+
+impl Partition {
+    /// The part that a topic is in.
+    pub(super) fn of(topic: &str) -> Self {
+        // The low bits of FNV-1a differ wherever texts do.
+        let hash = topic.bytes().fold(0x811c_9dc5_u32, |hash, byte| {
+            (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
+        });
+        let number = (hash ^ (hash >> 16)) % u32::from(PARTITIONS);
+        Self(u8::try_from(number).expect("less than the number of partitions"))
+    }
+
+    /// All of them.
+    pub(super) fn all() -> impl Iterator<Item = Self> {
+        (0..PARTITIONS).map(Self)
+    }
+
+    /// Its number.
+    pub(super) fn index(self) -> usize {
+        self.0.into()
+    }
+}
+
+impl Names {
+    /// Those under this prefix, which names the cluster.
+    pub(super) fn new(prefix: String) -> Self {
+        Self { prefix }
+    }
+
+    /// Where messages to that topic go, which is also a filter without wildcards.
+    pub(super) fn topic(&self, topic: &str) -> String {
+        let partition = Partition::of(topic).0;
+        format!("{}{{p{partition:02}}}.t.{topic}", self.prefix)
+    }
+
+    /// The topic whose messages go there; none for what is no such channel.
+    pub(super) fn topic_in<'a>(&self, channel: &'a str) -> Option<&'a str> {
+        let rest = channel.strip_prefix(&*self.prefix)?;
+        let (_, topic) = rest.strip_prefix("{p")?.split_once("}.t.")?;
+        Some(topic)
+    }
+
+    /// Where messages of `QoS` 1 and 2 of a part of all topics are kept for a while.
+    pub(super) fn log(&self, partition: Partition) -> String {
+        format!("{}{{p{:02}}}.log", self.prefix, partition.0)
+    }
+
+    /// What tells whether a log is still the one that it was: a text that whoever comes first writes there.
+    pub(super) fn mark(&self, partition: Partition) -> String {
+        format!("{}{{p{:02}}}.mark", self.prefix, partition.0)
+    }
+
+    /// Where a pod is told what its wildcards and groups want.
+    pub(super) fn inbox(&self, pod: &str) -> String {
+        format!(
+            "{}{{p{:02}}}.inbox.{pod}",
+            self.prefix,
+            Partition::of(pod).0
+        )
+    }
+
+    /// What a pod wants, filter by filter.
+    pub(super) fn filters(&self, pod: &str) -> String {
+        format!("{}{{filters}}.of.{pod}", self.prefix)
+    }
+
+    /// The changes of what pods want, in order.
+    pub(super) fn changes(&self) -> String {
+        format!("{}{{filters}}.changes", self.prefix)
+    }
+
+    /// Where pods hear of them at once.
+    pub(super) fn changed(&self) -> String {
+        format!("{}{{filters}}.changed", self.prefix)
+    }
+
+    /// Where each pod is called.
+    pub(super) fn addresses(&self) -> String {
+        format!("{}{{filters}}.addresses", self.prefix)
+    }
+
+    /// The pods, and until when each has said that it lives.
+    pub(super) fn pods(&self) -> String {
+        format!("{}{{filters}}.pods", self.prefix)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_channel_leads_back_to_its_topic() {
+        let names = Names::new("exproto:default:".to_owned());
+        for text in ["a", "a/b", "{p1}.t.x", "ä/☃", " ", "a}.t.b"] {
+            let channel = names.topic(text);
+            assert_eq!(names.topic_in(&channel), Some(text), "{channel}");
+        }
+        for other in [
+            names.inbox("a"),
+            names.changed(),
+            "exproto:other:{p01}.t.a".to_owned(),
+        ] {
+            assert_eq!(names.topic_in(&other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn topics_are_spread_evenly_and_all_versions_agree() {
+        let mut counts = [0; PARTITIONS as usize];
+        for number in 0..12_800 {
+            counts[Partition::of(&format!("fleet/{number}/position")).index()] += 1;
+        }
+        // 100 each; the deviation is 10.
+        assert!(
+            counts.iter().all(|count| (50..=160).contains(count)),
+            "{counts:?}"
+        );
+        let names = Names::new("exproto:default:".to_owned());
+        // Worked out elsewhere.
+        assert_eq!(names.topic("a"), "exproto:default:{p32}.t.a");
+    }
+}

@@ -1,0 +1,125 @@
+//! The broker as the configuration wants it: alone, or with those of other pods.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use config::{Bind, BrokerKind, Config};
+
+use super::{Error, headers};
+use crate::{
+    adapter::Adapter,
+    broker::{self, Broker, others::Pod},
+    cluster::{self, Cluster, Tasks},
+    conn_id::ConnIds,
+    metrics::Metrics,
+    peers::{self, Peers},
+    redis::Link,
+    seal::Sealer,
+};
+
+/// A broker, and what keeps it in touch with other pods.
+pub(super) struct Brokers {
+    pub(super) broker: Broker,
+    pub(super) shared: Option<SharedBroker>,
+}
+
+/// This pod's part in the cluster; it ends when it is dropped.
+pub(super) struct SharedBroker {
+    cluster: Cluster,
+    sealer: Arc<Sealer>,
+    peers: Peers,
+    _tasks: Tasks,
+}
+
+impl SharedBroker {
+    /// The other pods, as calls are passed on to them.
+    pub(super) fn peers(&self) -> Peers {
+        self.peers.clone()
+    }
+
+    /// What takes the calls of other pods.
+    pub(super) fn server(&self, own: Pod, adapter: Arc<Adapter>) -> peers::Server {
+        peers::Server::new(own, self.sealer.clone(), adapter)
+    }
+
+    /// Others forget this pod at once, as far as they can be told.
+    pub(super) async fn leave(self) {
+        self.cluster.leave().await;
+    }
+}
+
+/// Starts it. Within a runtime; does not wait for Redis. `bound` is where other pods call this one.
+pub(super) fn start(
+    config: &Config,
+    pod: &str,
+    ids: &ConnIds,
+    bound: Option<SocketAddr>,
+    metrics: &Arc<Metrics>,
+) -> Result<Brokers, Error> {
+    let settings = settings(&config.broker, pod);
+    let brokers = match config.broker.kind {
+        BrokerKind::Memory => Brokers {
+            broker: Broker::memory(settings),
+            shared: None,
+        },
+        BrokerKind::Redis => {
+            let (link, pushes) = Link::start(&config.redis, &config.cluster, metrics)?;
+            let sealer = Arc::new(Sealer::new(ids.key_for("what pods tell each other")));
+            let part = part(config, ids, bound, sealer.clone());
+            let cluster = Cluster::new(part, link);
+            let timeout = config.cluster.peers.timeout;
+            let peers = Peers::new(cluster.clone(), sealer.clone(), timeout);
+            metrics.observe_peers(&peers);
+            let broker = Broker::shared(settings, Arc::new(cluster.clone()));
+            let tasks = cluster.start(broker.clone(), pushes);
+            metrics.observe_cluster(&cluster);
+            Brokers {
+                broker,
+                shared: Some(SharedBroker {
+                    cluster,
+                    sealer,
+                    peers,
+                    _tasks: tasks,
+                }),
+            }
+        }
+    };
+    metrics.observe_broker(&brokers.broker);
+    Ok(brokers)
+}
+
+/// How this pod works with others.
+fn part(
+    config: &Config,
+    ids: &ConnIds,
+    bound: Option<SocketAddr>,
+    sealer: Arc<Sealer>,
+) -> cluster::Settings {
+    let (cluster, shared) = (&config.cluster, &config.broker.shared);
+    let written = cluster.peers.advertised_address.as_ref();
+    let address = bound.and_then(|bound| Bind(bound).advertise(written, headers::pod_ip()));
+    cluster::Settings {
+        own: ids.instance(),
+        address: address.unwrap_or_default(),
+        prefix: format!("{}{}:", config.redis.prefix, cluster.name),
+        sealer,
+        lease: cluster.lease,
+        probe_interval: cluster.probe_interval,
+        log_messages: shared.log_messages,
+        log_age: shared.log_time,
+        patience: shared.timeout,
+        outbox: (shared.outbox as usize, shared.outbox_bytes.bytes()),
+    }
+}
+
+fn settings(config: &config::Broker, pod: &str) -> broker::Settings {
+    broker::Settings {
+        node: pod.into(),
+        max_payload: config.max_payload.bytes(),
+        max_levels: config.max_topic_levels as usize,
+        retained: broker::RetainedLimits {
+            messages: config.retained.max_messages as usize,
+            bytes: config.retained.max_bytes.bytes(),
+            age: config.retained.max_age,
+        },
+    }
+}

@@ -1,0 +1,215 @@
+//! Calls for connections of other pods: a handler may call any pod, and the one that has the connection is asked.
+//!
+//! Calls and answers are sealed with the cluster's key, and each call is good once, for one pod and for a minute.
+
+/// What was called of late.
+mod nonces;
+/// The port where others call.
+mod server;
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use dashmap::DashMap;
+use proto::{
+    cluster::{PeerAnswer, PeerCall, Sealed, peer_client::PeerClient},
+    stream::{Command, command::Kind},
+};
+use tonic::{
+    Code,
+    transport::{Channel, Endpoint},
+};
+
+pub use self::server::{Carries, Server};
+use crate::{
+    broker::others::Pod,
+    cluster::{Cluster, Whereabouts},
+    conn_id::age,
+    connection::CallError,
+    seal::Sealer,
+};
+
+/// By how much the clocks of two pods may differ, and how long a call is good.
+const GOOD: Duration = Duration::from_secs(60);
+
+/// The other pods, as handlers' calls are passed on to them. Clones are the same.
+#[derive(Clone)]
+pub struct Peers(Arc<Inner>);
+
+struct Inner {
+    cluster: Cluster,
+    sealer: Arc<Sealer>,
+    timeout: Duration,
+    /// By the address; those of pods that are gone are closed when another is opened.
+    channels: DashMap<String, PeerClient<Channel>>,
+    counts: Counts,
+}
+
+/// What is counted of calls that were passed on.
+#[derive(Debug, Default)]
+pub struct Counts {
+    /// The other pod answered.
+    pub answered: AtomicU64,
+    /// It, or the connection, is gone.
+    pub gone: AtomicU64,
+    /// It could not be reached, or did not answer in time.
+    pub failed: AtomicU64,
+}
+
+impl Peers {
+    /// Calls the pods of this cluster.
+    #[must_use]
+    pub fn new(cluster: Cluster, sealer: Arc<Sealer>, timeout: Duration) -> Self {
+        Self(Arc::new(Inner {
+            cluster,
+            sealer,
+            timeout,
+            channels: DashMap::new(),
+            counts: Counts::default(),
+        }))
+    }
+
+    /// What was counted.
+    #[must_use]
+    pub fn counts(&self) -> &Counts {
+        &self.0.counts
+    }
+
+    /// Has a command carried out for the connection `conn` of that pod.
+    ///
+    /// # Errors
+    /// The pod is gone, or cannot be asked; then it may be carried out all the same.
+    pub async fn call(
+        &self,
+        pod: &Pod,
+        conn: &str,
+        command: Kind,
+        by_mirror: bool,
+    ) -> Result<PeerAnswer, CallError> {
+        let answer = self.ask(pod, conn, command, by_mirror).await;
+        let counts = &self.0.counts;
+        let count = match &answer {
+            Ok(_) => &counts.answered,
+            Err(CallError::Gone) => &counts.gone,
+            Err(_) => &counts.failed,
+        };
+        count.fetch_add(1, Relaxed);
+        answer
+    }
+
+    async fn ask(
+        &self,
+        pod: &Pod,
+        conn: &str,
+        command: Kind,
+        by_mirror: bool,
+    ) -> Result<PeerAnswer, CallError> {
+        let unavailable =
+            |why: &str| CallError::Unavailable(format!("the connection is with pod {pod}, {why}"));
+        let address = match self.0.cluster.find(pod).await {
+            Ok(Whereabouts::At(address)) => address,
+            Ok(Whereabouts::Gone) if self.has_just_started(pod) => {
+                return Err(unavailable(
+                    "which has just started, and is not known to Redis yet; try again",
+                ));
+            }
+            Ok(Whereabouts::Gone) => return Err(CallError::Gone),
+            Ok(Whereabouts::Silent) => {
+                return Err(unavailable(
+                    "which has no address for other pods (cluster.peers.advertised_address); call that pod, \
+                     it is told in exproto-adapter-address",
+                ));
+            }
+            Err(failure) => {
+                return Err(unavailable(&format!(
+                    "and nobody tells where that is: {failure}"
+                )));
+            }
+        };
+        let nonce = fastrand::u64(..);
+        let sealed = self.0.sealer.seal(&PeerCall {
+            pod: pod.as_ref().to_owned(),
+            time: now(),
+            nonce,
+            conn: conn.to_owned(),
+            command: Some(Command {
+                kind: Some(command),
+                ..Command::default()
+            }),
+            by_mirror,
+        });
+        let mut client = self.client(&address)?;
+        let request = Sealed {
+            sealed: sealed.into(),
+        };
+        let answer = tokio::time::timeout(self.0.timeout, client.call(request)).await;
+        let answer = match answer {
+            Ok(Ok(answer)) => answer.into_inner(),
+            // It is another pod by now.
+            Ok(Err(status)) if status.code() == Code::NotFound => return Err(CallError::Gone),
+            Ok(Err(status)) => {
+                return Err(unavailable(&format!(
+                    "which cannot be asked at {address}: {}",
+                    status.message()
+                )));
+            }
+            Err(_) => {
+                let limit = self.0.timeout;
+                return Err(unavailable(&format!(
+                    "which does not answer at {address} within {limit:?}"
+                )));
+            }
+        };
+        let answer: PeerAnswer = match self.0.sealer.open(&answer.sealed) {
+            Ok(answer) => answer,
+            Err(broken) => {
+                return Err(unavailable(&format!(
+                    "and what answers at {address}: {broken}"
+                )));
+            }
+        };
+        if answer.nonce == nonce {
+            Ok(answer)
+        } else {
+            Err(unavailable(&format!("and {address} answers another call")))
+        }
+    }
+
+    /// So long as it may not have said yet that it lives.
+    fn has_just_started(&self, pod: &Pod) -> bool {
+        age(pod).is_some_and(|age| age < self.0.cluster.lease())
+    }
+
+    fn client(&self, address: &str) -> Result<PeerClient<Channel>, CallError> {
+        if let Some(client) = self.0.channels.get(address) {
+            return Ok(client.clone());
+        }
+        let endpoint = Endpoint::from_shared(format!("http://{address}")).map_err(|_| {
+            CallError::Unavailable(format!(
+                "a pod says that it is called at \"{address}\", which is no address"
+            ))
+        })?;
+        let endpoint = endpoint
+            .connect_timeout(self.0.timeout)
+            .tcp_nodelay(true)
+            .http2_keep_alive_interval(GOOD)
+            .keep_alive_while_idle(true);
+        let client = PeerClient::new(endpoint.connect_lazy());
+        self.0
+            .channels
+            .retain(|known, _| self.0.cluster.is_known(known));
+        self.0.channels.insert(address.to_owned(), client.clone());
+        Ok(client)
+    }
+}
+
+/// Milliseconds since 1970.
+fn now() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    u64::try_from(since.unwrap_or_default().as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,167 @@
+//! The port where other pods call, for connections of this one.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use futures_util::future::BoxFuture;
+use proto::{
+    cluster::{PeerAnswer, PeerCall, Sealed, peer_server::Peer},
+    stream::command::Kind,
+};
+use tonic::{Request, Response, Status};
+
+use super::{GOOD, nonces::Nonces, now};
+use crate::{broker::others::Pod, seal::Sealer};
+
+/// Calls that are remembered, so that none is taken twice.
+const REMEMBERED: usize = 1_000_000;
+
+/// Who carries calls out in this pod.
+pub trait Carries: Send + Sync {
+    /// Carries a command out for that connection of this pod, and answers as the adapter would.
+    fn carry_out<'a>(
+        &'a self,
+        conn: &'a str,
+        command: Kind,
+        by_mirror: bool,
+    ) -> BoxFuture<'a, PeerAnswer>;
+}
+
+/// The service.
+pub struct Server {
+    own: Pod,
+    sealer: Arc<Sealer>,
+    nonces: Nonces,
+    adapter: Arc<dyn Carries>,
+}
+
+impl Server {
+    /// For calls to this pod.
+    #[must_use]
+    pub fn new(own: Pod, sealer: Arc<Sealer>, adapter: Arc<dyn Carries>) -> Self {
+        Self {
+            own,
+            sealer,
+            nonces: Nonces::new(2 * GOOD, REMEMBERED, Instant::now()),
+            adapter,
+        }
+    }
+
+    /// The call, if it is one of a pod of this cluster to this one, and new.
+    fn admit(&self, sealed: &Sealed) -> Result<PeerCall, Status> {
+        let call: PeerCall = self.sealer.open(&sealed.sealed).map_err(|broken| {
+            tracing::warn!(%broken, "a call that is not of a pod of this cluster is refused");
+            Status::permission_denied(broken.to_string())
+        })?;
+        if call.pod != *self.own {
+            return Err(Status::not_found(format!("this is pod {}", self.own)));
+        }
+        let apart = Duration::from_millis(now().abs_diff(call.time));
+        if apart > GOOD {
+            return Err(Status::permission_denied(format!(
+                "the call was made {apart:?} ago, or is of a pod whose clock is wrong; clocks may differ by {GOOD:?}"
+            )));
+        }
+        if !self.nonces.note(call.nonce, Instant::now()) {
+            return Err(Status::permission_denied("the call came before"));
+        }
+        Ok(call)
+    }
+}
+
+#[tonic::async_trait]
+impl Peer for Server {
+    async fn call(&self, request: Request<Sealed>) -> Result<Response<Sealed>, Status> {
+        let call = self.admit(&request.into_inner())?;
+        let command = call.command.and_then(|command| command.kind);
+        let Some(command) = command else {
+            return Err(Status::unimplemented(
+                "this version does not know what is to be done; it is older than the pod that calls",
+            ));
+        };
+        let answer = self.adapter.carry_out(&call.conn, command, call.by_mirror);
+        let answer = PeerAnswer {
+            nonce: call.nonce,
+            ..answer.await
+        };
+        Ok(Response::new(Sealed {
+            sealed: self.sealer.seal(&answer).into(),
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Nobody;
+
+    impl Carries for Nobody {
+        fn carry_out<'a>(&'a self, _: &'a str, _: Kind, _: bool) -> BoxFuture<'a, PeerAnswer> {
+            Box::pin(async { PeerAnswer::default() })
+        }
+    }
+
+    fn sealer(key: u8) -> Arc<Sealer> {
+        let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, &[key; 32]);
+        Arc::new(Sealer::new(key))
+    }
+
+    fn refused(server: &Server, by: &Sealer, call: &PeerCall) -> Option<String> {
+        let sealed = Sealed {
+            sealed: by.seal(call).into(),
+        };
+        server
+            .admit(&sealed)
+            .err()
+            .map(|status| status.message().to_owned())
+    }
+
+    #[test]
+    fn calls_of_others_and_old_ones_and_the_same_again_are_refused() {
+        let server = Server::new("a.1".into(), sealer(1), Arc::new(Nobody));
+        let call = PeerCall {
+            pod: "a.1".to_owned(),
+            time: now(),
+            nonce: 7,
+            ..PeerCall::default()
+        };
+        assert_eq!(refused(&server, &sealer(1), &call), None);
+        let again = refused(&server, &sealer(1), &call).unwrap();
+        assert_eq!(again, "the call came before");
+        let forged = refused(
+            &server,
+            &sealer(2),
+            &PeerCall {
+                nonce: 8,
+                ..call.clone()
+            },
+        );
+        assert!(
+            forged
+                .unwrap()
+                .contains("not written by a pod of this cluster")
+        );
+        let other = PeerCall {
+            pod: "a.2".to_owned(),
+            nonce: 9,
+            ..call.clone()
+        };
+        assert_eq!(
+            refused(&server, &sealer(1), &other).unwrap(),
+            "this is pod a.1"
+        );
+        let old = PeerCall {
+            time: call.time - 120_000,
+            nonce: 10,
+            ..call
+        };
+        assert!(
+            refused(&server, &sealer(1), &old)
+                .unwrap()
+                .contains("clocks may differ by 60s")
+        );
+    }
+}
