@@ -36,6 +36,8 @@ mod adapter;
 mod callers;
 /// The management API.
 mod management;
+/// More than one pod, through Redis.
+mod cluster;
 /// Authenticate, takeover, expiry.
 mod clients;
 /// Who may be a client, as real issuers, services and Redis say it.

@@ -22,6 +22,7 @@ pub struct TestGateway {
     adapter: SocketAddr,
     http: SocketAddr,
     management: Option<SocketAddr>,
+    peers: Option<SocketAddr>,
     reloader: Reloader,
     shutdown: oneshot::Sender<()>,
     running: JoinHandle<Drained>,
@@ -104,6 +105,7 @@ impl TestGateway {
             adapter: addresses.adapter,
             http: addresses.http,
             management: addresses.management,
+            peers: addresses.peers,
             reloader,
             shutdown,
             running,
@@ -120,6 +122,12 @@ impl TestGateway {
     #[must_use]
     pub fn adapter_address(&self) -> SocketAddr {
         self.adapter
+    }
+
+    /// Where other pods call, if there may be others.
+    #[must_use]
+    pub fn peers_address(&self) -> Option<SocketAddr> {
+        self.peers
     }
 
     /// Where the management API is, if it is on.

@@ -1,0 +1,125 @@
+//! More than one pod: what is published in one reaches subscribers in others, through a real Redis.
+
+/// Redis that goes away.
+mod faults;
+/// Sentinel and Redis Cluster.
+mod modes;
+/// Calls for connections of other pods.
+mod peers;
+/// Who gets what.
+mod routing;
+
+use std::time::Duration;
+
+use config::{BrokerKind, Config};
+use exproto_tests::{Device, Event, RedisServer, TestGateway, TestHandler, gateway::config};
+use proto::exproto::Message;
+use tempfile::TempDir;
+
+use crate::calls::{Calls, client};
+
+/// The messages that other pods know that a pod wants.
+const KNOWN: &str = "exproto_shared_filters{whose=\"own\"}";
+const FOREIGN: &str = "exproto_shared_filters{whose=\"foreign\"}";
+
+/// Pods of one cluster, each with a handler of its own, and the Redis that they share.
+struct Pods<R = RedisServer> {
+    redis: R,
+    folder: TempDir,
+    /// What their configurations have in common.
+    common: Box<dyn Fn(&mut Config)>,
+}
+
+/// One of them.
+struct Pod {
+    gateway: TestGateway,
+    handler: TestHandler,
+}
+
+/// A client of a pod.
+struct Client {
+    _device: Device,
+    calls: Calls,
+}
+
+impl Pods {
+    async fn start() -> Self {
+        let redis = RedisServer::start().await;
+        let url = redis.url();
+        Self::over(redis, move |config| {
+            config.redis.urls = vec![url.parse().unwrap()];
+        })
+    }
+}
+
+impl<R> Pods<R> {
+    fn over(redis: R, common: impl Fn(&mut Config) + 'static) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("key"), [7; 32]).unwrap();
+        Self {
+            redis,
+            folder,
+            common: Box::new(common),
+        }
+    }
+
+    /// Another pod, with this name.
+    async fn pod(&self, name: &str) -> Pod {
+        self.pod_with(name, |_| ()).await
+    }
+
+    async fn pod_with(&self, name: &str, change: impl FnOnce(&mut Config)) -> Pod {
+        let handler = TestHandler::start();
+        let mut config = self.alone(&handler, change);
+        config.pod.name = Some(name.parse().unwrap());
+        let gateway = TestGateway::with(config).await;
+        let answered = "exproto_probes_total{outcome=\"answered\"}";
+        gateway.counts(answered, 1).await;
+        Pod { gateway, handler }
+    }
+
+    /// The configuration of a pod.
+    fn alone(&self, handler: &TestHandler, change: impl FnOnce(&mut Config)) -> Config {
+        let mut config = config(&[handler]);
+        config.cluster.key_file = Some(self.folder.path().join("key"));
+        config.cluster.probe_interval = Duration::from_millis(200);
+        config.cluster.peers.bind = "127.0.0.1:0".parse().unwrap();
+        config.broker.kind = BrokerKind::Redis;
+        config.redis.backoff_min = Duration::from_millis(10);
+        config.redis.backoff_max = Duration::from_millis(100);
+        (self.common)(&mut config);
+        change(&mut config);
+        config
+    }
+}
+
+impl Pod {
+    async fn client(&self, clientid: &str) -> Client {
+        let (device, calls) = client(&self.gateway, &self.handler, clientid).await;
+        Client {
+            _device: device,
+            calls,
+        }
+    }
+
+    /// The next messages of its clients: the payloads.
+    async fn payloads(&self, count: usize) -> Vec<String> {
+        let messages = self.handler.messages(count).await;
+        assert_eq!(messages.len(), count, "{messages:?}");
+        let payloads = messages.into_iter();
+        payloads
+            .map(|message| String::from_utf8(message.payload.to_vec()).unwrap())
+            .collect()
+    }
+
+    /// Messages that have come already.
+    fn more(&self) -> Vec<Message> {
+        let mut more = Vec::new();
+        while let Some(callback) = self.handler.try_next() {
+            if let Event::Messages(messages) = callback.event {
+                more.extend(messages);
+            }
+        }
+        more
+    }
+}
