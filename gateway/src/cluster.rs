@@ -88,6 +88,8 @@ pub struct Settings {
     pub log_messages: u32,
     /// For about how long.
     pub log_age: Duration,
+    /// How many messages that must not be lost are remembered.
+    pub remembered: usize,
     /// How long it may take until others can be told of a message or a subscription.
     pub patience: Duration,
     /// How much may wait for Redis: messages, bytes.

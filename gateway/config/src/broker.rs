@@ -110,6 +110,11 @@ pub struct Shared {
     /// For how long it keeps them, about. A pod that was away for longer may have missed some, and says so.
     #[serde(with = "Period")]
     pub log_time: Duration,
+
+    /// How many messages of QoS 1 and 2 of other pods are remembered, so that none is delivered twice: those of
+    /// the last 20 s, unless there were more. Each takes about 100 bytes.
+    #[serde(with = "Count::<1_000, 100_000_000>")]
+    pub remembered: u32,
 }
 
 impl Default for Shared {
@@ -120,6 +125,7 @@ impl Default for Shared {
             outbox_bytes: ByteSize::mib(64),
             log_messages: 10_000,
             log_time: Duration::from_secs(300),
+            remembered: 500_000,
         }
     }
 }

@@ -70,7 +70,9 @@ impl Hearing {
                 Push::Gap { slots, cause } => {
                     tracing::debug!(?cause, "messages of other pods may be missing");
                     self.gap.add(&slots);
-                    shared.recovery.gap(shared.partitions(&slots));
+                    let partitions = shared.partitions(&slots);
+                    let positions = &shared.foreign.positions;
+                    shared.recovery.gap(partitions, positions);
                 }
                 Push::Again { slots } => self.go_on(&slots).await,
             }

@@ -12,9 +12,9 @@ use parking_lot::Mutex;
 use tokio::time::sleep;
 
 use super::{
-    Failure,
+    Failure, Settings,
     foreign::Came,
-    log::Id,
+    log::{Id, Positions},
     names::Partition,
     tasks::{PAUSE, Shared},
 };
@@ -33,8 +33,8 @@ type Entry = (String, Vec<(String, Vec<u8>)>);
 /// What is known of the logs.
 #[derive(Default)]
 pub(super) struct Recovery {
-    /// Since when messages of these parts may be missing.
-    gaps: Mutex<HashMap<Partition, Instant>>,
+    /// Since when messages of these parts may be missing, and how far their logs were read then.
+    gaps: Mutex<HashMap<Partition, (Instant, Option<Id>)>>,
     /// What tells whether a log is still the one that it was.
     marks: Mutex<HashMap<Partition, String>>,
 }
@@ -48,12 +48,26 @@ struct Log {
 }
 
 impl Recovery {
-    /// Messages of these parts may be missing from now on.
-    pub(super) fn gap(&self, partitions: Vec<Partition>) {
+    /// Messages of these parts may be missing from now on. Of some of them others may come meanwhile, so it is noted how
+    /// far they were read.
+    pub(super) fn gap(&self, partitions: Vec<Partition>, positions: &Positions) {
         let mut gaps = self.gaps.lock();
         for partition in partitions {
-            gaps.entry(partition).or_insert_with(Instant::now);
+            let now = || (Instant::now(), positions.get(partition));
+            gaps.entry(partition).or_insert_with(now);
         }
+    }
+}
+
+impl Log {
+    /// Whether messages may have left it before this pod has read them. Nobody knows how many.
+    fn has_hole(&self, known: &str, reached: Id, away: Duration, settings: &Settings) -> bool {
+        let is_another = self.mark != known;
+        // Redis went back to an earlier state.
+        let went_back = self.newest.is_some_and(|newest| newest < reached);
+        let is_cut = self.oldest.is_none_or(|oldest| oldest > reached);
+        let was_full = self.length >= settings.log_messages.into();
+        is_another || went_back || (is_cut && (was_full || away > settings.log_age))
     }
 }
 
@@ -78,28 +92,38 @@ impl Shared {
 
     async fn read_log(&self, partition: Partition) -> Result<(), Failure> {
         let log = self.look_at(partition).await?;
-        let mark = log.mark.clone();
-        let known = self.recovery.marks.lock().insert(partition, mark);
-        let positions = &self.foreign.positions;
-        let since = self.recovery.gaps.lock().get(&partition).copied();
+        let (positions, recovery) = (&self.foreign.positions, &self.recovery);
+        let known = recovery.marks.lock().get(&partition).cloned();
+        let newest = log.newest.unwrap_or_default();
         let Some((reached, known)) = positions.get(partition).zip(known) else {
             // Who has just come has missed nothing.
-            positions.begin(partition, log.newest.unwrap_or_default());
+            positions.begin(partition, newest);
+            recovery.marks.lock().insert(partition, log.mark);
             return Ok(());
         };
-        let away = since.map_or(Duration::ZERO, |since| since.elapsed());
-        let mut from = reached.before(OVERLAP);
-        if self.has_hole(&log, &known, reached, away) {
+        let gap = recovery.gaps.lock().get(&partition).copied();
+        let (since, before) = gap.unwrap_or_else(|| (Instant::now(), None));
+        let reached = before.map_or(reached, |before| before.min(reached));
+        let has_hole = log.has_hole(&known, reached, since.elapsed(), &self.cluster.settings);
+        if newest < reached {
+            positions.begin(partition, newest);
+        }
+        let from = if log.mark != known && newest < reached {
+            // All of it is new, by a clock that went back.
+            Id::default()
+        } else {
+            reached.min(newest).before(OVERLAP)
+        };
+        self.read_from(partition, from).await?;
+        recovery.marks.lock().insert(partition, log.mark);
+        recovery.gaps.lock().remove(&partition);
+        if has_hole {
             self.cluster.counts.unrecovered.fetch_add(1, Relaxed);
             tracing::warn!(
                 log = self.cluster.names.log(partition),
                 "messages of QoS 1 and 2 may be missing: their log does not tell all that came since this pod read it"
             );
-            from = Id::default();
-            positions.begin(partition, from);
         }
-        self.read_from(partition, from).await?;
-        self.recovery.gaps.lock().remove(&partition);
         Ok(())
     }
 
@@ -122,17 +146,6 @@ impl Shared {
             newest: end("XREVRANGE", "+", "-").await?,
             length: link.command(&log, redis::cmd("XLEN").arg(&log)).await?,
         })
-    }
-
-    /// Whether messages may have left the log before this pod has read them. Nobody knows how many.
-    fn has_hole(&self, log: &Log, known: &str, reached: Id, away: Duration) -> bool {
-        let settings = &self.cluster.settings;
-        let is_another = log.mark != known;
-        // Redis went back to an earlier state.
-        let went_back = log.newest.is_some_and(|newest| newest < reached);
-        let is_cut = log.oldest.is_none_or(|oldest| oldest > reached);
-        let was_full = log.length >= settings.log_messages.into();
-        is_another || went_back || (is_cut && (was_full || away > settings.log_age))
     }
 
     async fn read_from(&self, partition: Partition, from: Id) -> Result<(), Failure> {
@@ -163,6 +176,67 @@ impl Shared {
             Ok(Came::Delivered) => drop(self.cluster.counts.recovered.fetch_add(1, Relaxed)),
             Ok(_) => {}
             Err(error) => self.count(key, Err(error)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use ring::hmac;
+
+    use super::*;
+    use crate::seal::Sealer;
+
+    fn settings() -> Settings {
+        let key = hmac::Key::new(hmac::HMAC_SHA256, &[7; 32]);
+        Settings {
+            own: "a.1".into(),
+            address: String::new(),
+            prefix: "exproto:default:".to_owned(),
+            sealer: Arc::new(Sealer::new(key)),
+            lease: Duration::from_secs(15),
+            probe_interval: Duration::from_secs(5),
+            log_messages: 100,
+            log_age: Duration::from_secs(300),
+            remembered: 1000,
+            patience: Duration::from_secs(5),
+            outbox: (100, 100),
+        }
+    }
+
+    #[test]
+    fn a_log_that_does_not_reach_back_has_a_hole() {
+        let id = |ms| Some(Id { ms, number: 0 });
+        let log = |mark: &str, oldest, newest, length| Log {
+            mark: mark.to_owned(),
+            oldest,
+            newest,
+            length,
+        };
+        let [short, far_too_long] = [10, 301].map(Duration::from_secs);
+        let reached = Id { ms: 50, number: 0 };
+        for (log, away, expected) in [
+            (log("m", id(10), id(90), 20), short, false),
+            (log("m", id(10), id(90), 100), far_too_long, false),
+            // Redis has lost its data, or went back.
+            (log("n", id(60), id(90), 20), short, true),
+            (log("m", id(10), id(40), 20), short, true),
+            // It was cut because it was full, or because the pod was away for too long.
+            (log("m", id(60), id(90), 100), short, true),
+            (log("m", id(60), id(90), 20), far_too_long, true),
+            // It was cut by age, and nothing came in between.
+            (log("m", id(60), id(90), 20), short, false),
+            (log("m", None, None, 0), short, false),
+            (log("m", None, None, 0), far_too_long, true),
+        ] {
+            let found = log.has_hole("m", reached, away, &settings());
+            assert_eq!(
+                found, expected,
+                "{:?} {:?} {away:?}",
+                log.oldest, log.newest
+            );
         }
     }
 }

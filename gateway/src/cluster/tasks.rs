@@ -6,7 +6,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use proto::cluster::Envelope;
@@ -35,8 +35,6 @@ use crate::{
 const AT_ONCE: usize = 1_000;
 /// The pause after others could not be told.
 pub(super) const PAUSE: Duration = Duration::from_millis(500);
-/// Messages that are remembered, so that none is served twice.
-const REMEMBERED: usize = 1_000_000;
 
 /// The tasks of a pod; they end when this is dropped.
 pub struct Tasks(
@@ -62,13 +60,13 @@ impl Cluster {
     pub fn start(&self, broker: Broker, pushes: Pushes) -> Tasks {
         let cluster = self.0.clone();
         let own = cluster.settings.own.clone();
-        let remembered = 2 * OVERLAP;
+        let (time, most) = (2 * OVERLAP, cluster.settings.remembered);
         let shared = Arc::new(Shared {
             foreign: Foreign {
                 own,
                 broker,
                 sealer: cluster.sealer.clone(),
-                seen: Seen::new(remembered, REMEMBERED, std::time::Instant::now()),
+                seen: Seen::new(time, most, Instant::now()),
                 positions: Positions::default(),
             },
             cluster,

@@ -106,6 +106,7 @@ fn part(
         probe_interval: cluster.probe_interval,
         log_messages: shared.log_messages,
         log_age: shared.log_time,
+        remembered: shared.remembered as usize,
         patience: shared.timeout,
         outbox: (shared.outbox as usize, shared.outbox_bytes.bytes()),
     }
