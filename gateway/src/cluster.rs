@@ -51,7 +51,7 @@ use self::{
     interest::Interest,
     log::Keeper,
     names::{Names, Partition},
-    outbox::{Item, Outbox},
+    outbox::{Item, Keeping, Outbox},
     pods::{Living, Pods},
     table::Table,
 };
@@ -62,7 +62,7 @@ use crate::{
         others::{Away, Others, Pod, Told, Wanted},
     },
     redis::{Failure, Link, Pushes, Script},
-    seal::Sealer,
+    seal::{Kind, Sealer},
 };
 
 /// The first pause before a message that must not be lost is sent again; it doubles up to the longest.
@@ -254,18 +254,21 @@ impl Inner {
             filter: filter.to_string(),
             pod: pod.to_string(),
         });
-        let sealed = self.sealer.seal(&Envelope {
-            pod: own.to_owned(),
-            node: message.node.as_ref().to_owned(),
-            id: message.id.as_ref().to_owned(),
-            qos: message.qos.into(),
-            from: message.from.as_ref().to_owned(),
-            topic: message.topic.as_str().to_owned(),
-            payload: message.payload.clone(),
-            timestamp: message.timestamp,
-            shares: shares.collect(),
-            probe: 0,
-        });
+        let sealed = self.sealer.seal(
+            Kind::Message,
+            &Envelope {
+                pod: own.to_owned(),
+                node: message.node.as_ref().to_owned(),
+                id: message.id.as_ref().to_owned(),
+                qos: message.qos.into(),
+                from: message.from.as_ref().to_owned(),
+                topic: message.topic.as_str().to_owned(),
+                payload: message.payload.clone(),
+                timestamp: message.timestamp,
+                shares: shares.collect(),
+                probe: 0,
+            },
+        );
         let mut pods = to.pods;
         for (_, pod) in to.shares {
             if !pods.contains(&pod) {
@@ -280,16 +283,27 @@ impl Inner {
         }
     }
 
-    /// One try to have the message kept.
-    async fn try_keep(&self, message: &Message, to: &Told) -> Result<(), Failed> {
+    /// One try to have the message kept, and others told. `at` is where it stands in the log, once it does.
+    async fn try_keep(
+        &self,
+        message: &Message,
+        to: &Told,
+        at: &mut Option<log::Id>,
+    ) -> Result<(), Failed> {
         let mut item = self.item(message, to.clone());
         let (reply, answer) = oneshot::channel();
-        let log = self.names.log(Partition::of(message.topic.as_str()));
-        item.kept = Some((log, reply));
+        item.kept = Some(Box::new(Keeping {
+            log: self.names.log(Partition::of(message.topic.as_str())),
+            at: *at,
+            reply,
+        }));
         self.outbox.add(item).map_err(|_| Failed::NoRoom)?;
         match answer.await {
-            Ok(Ok(_)) => Ok(()),
-            Ok(Err(failure)) => Err(Failed::Redis(failure)),
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(failed)) => {
+                *at = failed.at;
+                Err(Failed::Redis(failed.failure))
+            }
             Err(_) => Err(Failed::NoRoom),
         }
     }
@@ -336,8 +350,10 @@ impl Others for Cluster {
             let patience = inner.settings.patience;
             let until = Instant::now() + patience;
             let mut pause = PAUSE;
+            let mut at = None;
             loop {
-                let kept = timeout_at(until.into(), inner.try_keep(message, &to)).await;
+                let kept = inner.try_keep(message, &to, &mut at);
+                let kept = timeout_at(until.into(), kept).await;
                 let why = match kept {
                     Ok(Ok(())) => {
                         inner.counts.kept.fetch_add(1, Relaxed);

@@ -31,11 +31,14 @@ use crate::{
     cluster::{Cluster, Whereabouts},
     conn_id::age,
     connection::CallError,
-    seal::Sealer,
+    seal::{self, Sealer},
 };
 
 /// By how much the clocks of two pods may differ, and how long a call is good.
 const GOOD: Duration = Duration::from_secs(60);
+
+/// Pods whose addresses are remembered.
+const REMEMBERED: usize = 1_000;
 
 /// The other pods, as handlers' calls are passed on to them. Clones are the same.
 #[derive(Clone)]
@@ -47,6 +50,8 @@ struct Inner {
     timeout: Duration,
     /// By the address; those of pods that are gone are closed when another is opened.
     channels: DashMap<String, PeerClient<Channel>>,
+    /// Where pods were last found: one that Redis has forgotten may live all the same.
+    found: DashMap<Pod, String>,
     counts: Counts,
 }
 
@@ -70,6 +75,7 @@ impl Peers {
             sealer,
             timeout,
             channels: DashMap::new(),
+            found: DashMap::new(),
             counts: Counts::default(),
         }))
     }
@@ -111,38 +117,51 @@ impl Peers {
     ) -> Result<PeerAnswer, CallError> {
         let unavailable =
             |why: &str| CallError::Unavailable(format!("the connection is with pod {pod}, {why}"));
-        let address = match self.0.cluster.find(pod).await {
-            Ok(Whereabouts::At(address)) => address,
-            Ok(Whereabouts::Gone) if self.has_just_started(pod) => {
+        let former = self.0.found.get(pod).map(|address| address.clone());
+        let mut is_former = false;
+        let address = match (self.0.cluster.find(pod).await, former) {
+            (Ok(Whereabouts::At(address)), _) => {
+                self.remember(pod, &address);
+                address
+            }
+            (Ok(Whereabouts::Gone), Some(address)) => {
+                is_former = true;
+                address
+            }
+            (Err(_), Some(address)) => address,
+            (Ok(Whereabouts::Gone), None) if self.has_just_started(pod) => {
                 return Err(unavailable(
                     "which has just started, and is not known to Redis yet; try again",
                 ));
             }
-            Ok(Whereabouts::Gone) => return Err(CallError::Gone),
-            Ok(Whereabouts::Silent) => {
+            (Ok(Whereabouts::Gone), None) => return Err(CallError::Gone),
+            (Ok(Whereabouts::Silent), _) => {
                 return Err(unavailable(
                     "which has no address for other pods (cluster.peers.advertised_address); call that pod, \
                      it is told in exproto-adapter-address",
                 ));
             }
-            Err(failure) => {
+            (Err(failure), None) => {
                 return Err(unavailable(&format!(
                     "and nobody tells where that is: {failure}"
                 )));
             }
         };
         let nonce = fastrand::u64(..);
-        let sealed = self.0.sealer.seal(&PeerCall {
-            pod: pod.as_ref().to_owned(),
-            time: now(),
-            nonce,
-            conn: conn.to_owned(),
-            command: Some(Command {
-                kind: Some(command),
-                ..Command::default()
-            }),
-            by_mirror,
-        });
+        let sealed = self.0.sealer.seal(
+            seal::Kind::Call,
+            &PeerCall {
+                pod: pod.as_ref().to_owned(),
+                time: now(),
+                nonce,
+                conn: conn.to_owned(),
+                command: Some(Command {
+                    kind: Some(command),
+                    ..Command::default()
+                }),
+                by_mirror,
+            },
+        );
         let mut client = self.client(&address)?;
         let request = Sealed {
             sealed: sealed.into(),
@@ -150,8 +169,9 @@ impl Peers {
         let answer = tokio::time::timeout(self.0.timeout, client.call(request)).await;
         let answer = match answer {
             Ok(Ok(answer)) => answer.into_inner(),
-            // It is another pod by now.
+            // It is another pod by now, or Redis was right.
             Ok(Err(status)) if status.code() == Code::NotFound => return Err(CallError::Gone),
+            Ok(Err(_)) | Err(_) if is_former => return Err(CallError::Gone),
             Ok(Err(status)) => {
                 return Err(unavailable(&format!(
                     "which cannot be asked at {address}: {}",
@@ -165,7 +185,7 @@ impl Peers {
                 )));
             }
         };
-        let answer: PeerAnswer = match self.0.sealer.open(&answer.sealed) {
+        let answer: PeerAnswer = match self.0.sealer.open(seal::Kind::Answer, &answer.sealed) {
             Ok(answer) => answer,
             Err(broken) => {
                 return Err(unavailable(&format!(
@@ -178,6 +198,17 @@ impl Peers {
         } else {
             Err(unavailable(&format!("and {address} answers another call")))
         }
+    }
+
+    fn remember(&self, pod: &Pod, address: &str) {
+        let found = &self.0.found;
+        if found.get(pod).is_some_and(|known| *known == address) {
+            return;
+        }
+        if found.len() >= REMEMBERED {
+            found.clear();
+        }
+        found.insert(pod.clone(), address.to_owned());
     }
 
     /// So long as it may not have said yet that it lives.

@@ -1,6 +1,6 @@
 //! What pods tell each other is sealed with the cluster's key: who has not got that can neither forge it nor change it.
 //!
-//! A sealed text is the first half of an HMAC-SHA256 over the rest, and then the message in protobuf.
+//! A sealed text is the first half of an HMAC-SHA256 over its kind and the rest, and then the message in protobuf.
 
 use prost::{Message, bytes::Bytes};
 use ring::hmac;
@@ -23,6 +23,21 @@ pub enum Broken {
     Foreign,
 }
 
+/// What is sealed. Something sealed as one kind is never taken for another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A message on its way to other pods.
+    Message = 1,
+    /// What a pod wants.
+    Change = 2,
+    /// Where a pod is called.
+    Address = 3,
+    /// A call.
+    Call = 4,
+    /// Its answer.
+    Answer = 5,
+}
+
 /// Seals and opens.
 pub struct Sealer(hmac::Key);
 
@@ -37,11 +52,11 @@ impl Sealer {
     ///
     /// # Panics
     /// Never: a vector takes everything.
-    pub fn seal(&self, message: &impl Message) -> Vec<u8> {
+    pub fn seal(&self, kind: Kind, message: &impl Message) -> Vec<u8> {
         let mut sealed = Vec::with_capacity(TAG + message.encoded_len());
         sealed.extend_from_slice(&[0; TAG]);
         message.encode(&mut sealed).expect("a vector has room");
-        let tag = hmac::sign(&self.0, &sealed[TAG..]);
+        let tag = self.tag(kind, &sealed[TAG..]);
         sealed[..TAG].copy_from_slice(&tag.as_ref()[..TAG]);
         sealed
     }
@@ -50,11 +65,11 @@ impl Sealer {
     ///
     /// # Errors
     /// It was not sealed with this key, or is of another kind.
-    pub fn open<M: Message + Default>(&self, sealed: &Bytes) -> Result<M, Broken> {
+    pub fn open<M: Message + Default>(&self, kind: Kind, sealed: &Bytes) -> Result<M, Broken> {
         if sealed.len() < TAG {
             return Err(Broken::Forged);
         }
-        let tag = hmac::sign(&self.0, &sealed[TAG..]);
+        let tag = self.tag(kind, &sealed[TAG..]);
         let mut difference = 0;
         for (ours, theirs) in tag.as_ref()[..TAG].iter().zip(&sealed[..TAG]) {
             difference |= ours ^ theirs;
@@ -63,6 +78,13 @@ impl Sealer {
             return Err(Broken::Forged);
         }
         M::decode(sealed.slice(TAG..)).map_err(|_| Broken::Foreign)
+    }
+
+    fn tag(&self, kind: Kind, message: &[u8]) -> hmac::Tag {
+        let mut context = hmac::Context::with_key(&self.0);
+        context.update(&[kind as u8]);
+        context.update(message);
+        context.sign()
     }
 }
 
@@ -83,19 +105,30 @@ mod tests {
             payload: Bytes::from_static(b"hello"),
             ..Envelope::default()
         };
-        let sealed = sealer(1).seal(&envelope);
+        let sealed = sealer(1).seal(Kind::Message, &envelope);
         let whole = Bytes::from(sealed.clone());
-        assert_eq!(sealer(1).open::<Envelope>(&whole), Ok(envelope));
-        assert_eq!(sealer(2).open::<Envelope>(&whole), Err(Broken::Forged));
+        assert_eq!(
+            sealer(1).open::<Envelope>(Kind::Message, &whole),
+            Ok(envelope)
+        );
+        assert_eq!(
+            sealer(2).open::<Envelope>(Kind::Message, &whole),
+            Err(Broken::Forged)
+        );
+        let other = sealer(1).open::<Envelope>(Kind::Change, &whole);
+        assert_eq!(other, Err(Broken::Forged), "as another kind");
         for at in 0..sealed.len() {
             let mut changed = sealed.clone();
             changed[at] ^= 1;
-            let opened = sealer(1).open::<Envelope>(&changed.into());
+            let opened = sealer(1).open::<Envelope>(Kind::Message, &changed.into());
             assert_eq!(opened, Err(Broken::Forged), "byte {at}");
         }
         for length in 0..sealed.len() {
             let cut = whole.slice(..length);
-            assert_eq!(sealer(1).open::<Envelope>(&cut), Err(Broken::Forged));
+            assert_eq!(
+                sealer(1).open::<Envelope>(Kind::Message, &cut),
+                Err(Broken::Forged)
+            );
         }
     }
 
@@ -108,11 +141,11 @@ mod tests {
         let mut later = change.encode_to_vec();
         // Field 99, a text.
         later.extend_from_slice(&[0x9a, 0x06, 3, b'n', b'e', b'w']);
-        let sealed = sealer(1).seal(&Raw(later));
-        assert_eq!(sealer(1).open(&sealed.into()), Ok(change));
-        let nonsense = sealer(1).seal(&Raw(vec![0xff; 9]));
+        let sealed = sealer(1).seal(Kind::Message, &Raw(later));
+        assert_eq!(sealer(1).open(Kind::Message, &sealed.into()), Ok(change));
+        let nonsense = sealer(1).seal(Kind::Message, &Raw(vec![0xff; 9]));
         assert_eq!(
-            sealer(1).open::<Change>(&nonsense.into()),
+            sealer(1).open::<Change>(Kind::Message, &nonsense.into()),
             Err(Broken::Foreign)
         );
     }

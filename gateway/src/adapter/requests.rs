@@ -84,7 +84,11 @@ impl Adapter {
                 self.count(method, caller.1, response.code());
                 answer(response, session_present)
             }
-            Ok(_) => answer(CodeResponse::default(), None),
+            Ok(_) => {
+                let why = "the pod that has the connection gave no answer".to_owned();
+                let unavailable = Err(CallError::Unavailable(why));
+                answer(self.code(method, caller, unavailable), None)
+            }
             Err(error) => answer(self.code(method, caller, Err(error)), None),
         }
     }

@@ -1,6 +1,6 @@
 //! What other pods have published: opened, held against what was served already, and delivered here.
 
-use std::{sync::Arc, time::Instant};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use proto::cluster::Envelope;
@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     broker::{Broker, Filter, Message, Qos, Topic, others::Pod, topic::MAX_LEVELS},
-    seal::{Broken, Sealer},
+    seal::{Broken, Kind, Sealer},
 };
 
 /// The way of foreign messages to subscribers here.
@@ -59,21 +59,24 @@ impl Foreign {
 
     /// A message was read from a log.
     pub(super) fn by_log(&self, id: Id, sealed: &Bytes) -> Result<Came, Broken> {
-        let envelope = self.sealer.open(sealed)?;
+        let envelope = self.sealer.open(Kind::Message, sealed)?;
         self.serve(Some(id), envelope, &[Copy::Exact, Copy::Patterns])
     }
 
     fn open(&self, payload: &Bytes) -> Result<(Option<Id>, Envelope), Broken> {
         let (id, sealed) = unframed(payload).ok_or(Broken::Foreign)?;
-        Ok((id, self.sealer.open(&sealed)?))
+        Ok((id, self.sealer.open(Kind::Message, &sealed)?))
     }
 
     fn serve(&self, id: Option<Id>, envelope: Envelope, copies: &[Copy]) -> Result<Came, Broken> {
         let topic = Topic::parse(&envelope.topic, MAX_LEVELS).map_err(|_| Broken::Foreign)?;
         let qos = Qos::try_from(envelope.qos).map_err(|_| Broken::Foreign)?;
-        if let Some(id) = id {
-            let partition = Partition::of(topic.as_str());
-            self.positions.reached(partition, id);
+        let partition = Partition::of(topic.as_str());
+        match id {
+            Some(id) => self.positions.reached(partition, id),
+            None if qos == Qos::AtMostOnce => {}
+            // It would pass by what tells that it came before.
+            None => return Err(Broken::Forged),
         }
         if envelope.pod == *self.own {
             return Ok(Came::Own);
@@ -94,8 +97,8 @@ impl Foreign {
         });
         let mut came = Came::Again;
         for copy in copies {
-            let is_new = id.is_none() || self.seen.note(&message.id, *copy, Instant::now());
-            if !is_new {
+            let note = |id| self.seen.note(partition, id, &message.id, *copy);
+            if !id.is_none_or(note) {
                 continue;
             }
             came = Came::Delivered;

@@ -10,10 +10,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use tokio::time::sleep;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 use super::{
-    Failure, Pushes,
+    Failure, Inner, Pushes,
     foreign::Came,
     names::Partition,
     pods::unframed,
@@ -28,13 +28,21 @@ use crate::{
 /// Messages of `QoS` 0 that are held. More are dropped and counted.
 const HELD: usize = 10_000;
 
-/// Who hears.
+/// Who hears. It alone changes what is known of other pods.
 pub(super) struct Hearing {
     shared: Arc<Shared>,
     /// This pod has subscribed to its own channels.
     hears: bool,
+    /// What others want is to be learned, in whole.
+    unlearned: bool,
+    /// Logs that are to be read, and could not be yet.
+    unread: Vec<Partition>,
+    /// When that is tried again.
+    again: Instant,
     /// Where messages may be missing now.
     gap: Slots,
+    /// Where all that is published comes again, and what was missed is not read yet.
+    regained: Slots,
     /// Messages from there, by channel.
     held: Vec<(Bytes, Bytes)>,
 }
@@ -44,7 +52,11 @@ impl Hearing {
         Self {
             shared,
             hears: false,
+            unlearned: false,
+            unread: Vec::new(),
+            again: Instant::now(),
             gap: Slots::none(),
+            regained: Slots::none(),
             held: Vec::new(),
         }
     }
@@ -52,29 +64,84 @@ impl Hearing {
     /// Hears what others tell, for ever.
     pub(super) async fn hear(mut self, mut pushes: Pushes) {
         let shared = self.shared.clone();
+        let mut lives = interval(shared.cluster.settings.lease / 3);
+        lives.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            let push = tokio::select! {
+            tokio::select! {
                 biased;
                 () = shared.hears.notified() => {
                     self.hears = true;
-                    shared.learn().await;
-                    continue;
+                    self.unlearned = true;
+                    self.catch_up().await;
                 }
-                push = pushes.next() => push,
-            };
-            match push {
-                Push::Message { channel, payload } if self.gap.hold(&channel) => {
-                    self.hold(channel, payload);
-                }
-                Push::Message { channel, payload } => shared.heard(&channel, &payload),
-                Push::Gap { slots, cause } => {
-                    tracing::debug!(?cause, "messages of other pods may be missing");
-                    self.gap.add(&slots);
-                    let partitions = shared.partitions(&slots);
-                    let positions = &shared.foreign.positions;
-                    shared.recovery.gap(partitions, positions);
-                }
-                Push::Again { slots } => self.go_on(&slots).await,
+                _ = lives.tick(), if self.hears => self.still_lives().await,
+                () = sleep_until(self.again), if self.is_behind() => self.catch_up().await,
+                push = pushes.next() => self.take(push).await,
+            }
+        }
+    }
+
+    async fn take(&mut self, push: Push) {
+        match push {
+            Push::Message { channel, payload } if self.gap.hold(&channel) => {
+                self.hold(channel, payload);
+            }
+            Push::Message { channel, payload } => self.shared.heard(&channel, &payload),
+            Push::Gap { slots, cause } => {
+                tracing::debug!(?cause, "messages of other pods may be missing");
+                self.gap.add(&slots);
+                self.regained.remove(&slots);
+                self.miss(&slots);
+            }
+            Push::Again { slots } => self.regain(&slots).await,
+        }
+    }
+
+    /// Messages of these slots may be missing.
+    fn miss(&self, slots: &Slots) {
+        let partitions = self.shared.partitions(slots);
+        self.shared.recovery.gap(&partitions, &self.shared.foreign);
+    }
+
+    fn is_behind(&self) -> bool {
+        self.unlearned || !self.unread.is_empty()
+    }
+
+    /// Learns and reads what there is to learn and to read, as far as Redis answers; the rest is tried again soon.
+    async fn catch_up(&mut self) {
+        self.shared.is_behind.store(true, Relaxed);
+        if self.unlearned {
+            self.unlearned = self.shared.learn().await.is_err();
+        }
+        let unread = mem::take(&mut self.unread);
+        self.unread = self.shared.read_up(unread).await;
+        self.again = Instant::now() + jittered(PAUSE);
+        if self.unread.is_empty() {
+            self.go_on();
+        }
+        self.shared.is_behind.store(self.is_behind(), Relaxed);
+    }
+
+    /// Says that this pod lives, and learns who has come and gone.
+    async fn still_lives(&mut self) {
+        match self.shared.still_lives().await {
+            Ok(false) => {}
+            Ok(true) => {
+                tracing::warn!(
+                    "other pods had taken this one for gone: it was not heard for cluster.lease"
+                );
+                // They have told it nothing since.
+                self.miss(&Slots::all());
+                self.unlearned = true;
+                self.unread = Partition::all().collect();
+                self.catch_up().await;
+            }
+            Err(failure) => {
+                tracing::debug!(%failure, "other pods do not hear that this one lives");
+                // By the time that they do, they may have taken it for gone: what comes until then is not to be
+                // forgotten, so that nothing is served twice when the logs are read.
+                self.miss(&Slots::all());
+                self.unread = Partition::all().collect();
             }
         }
     }
@@ -93,13 +160,25 @@ impl Hearing {
     }
 
     /// All that is published there comes again.
-    async fn go_on(&mut self, slots: &Slots) {
-        if self.hears && slots.hold(self.shared.cluster.names.changed().as_bytes()) {
-            self.shared.learn().await;
+    async fn regain(&mut self, slots: &Slots) {
+        self.regained.add(slots);
+        let names = &self.shared.cluster.names;
+        self.unlearned |= self.hears && slots.hold(names.changed().as_bytes());
+        for partition in self.shared.partitions(slots) {
+            let log = names.log(partition);
+            // One whose own node is away is read once that is there again.
+            let is_away = self.gap.hold(log.as_bytes()) && !self.regained.hold(log.as_bytes());
+            if !is_away && !self.unread.contains(&partition) {
+                self.unread.push(partition);
+            }
         }
-        let partitions = self.shared.partitions(slots);
-        self.shared.read_up(partitions).await;
-        self.gap.remove(slots);
+        self.catch_up().await;
+    }
+
+    /// All that was missed is read: what came meanwhile is delivered, and from now on what comes.
+    fn go_on(&mut self) {
+        self.gap.remove(&self.regained);
+        self.regained = Slots::none();
         let held = mem::take(&mut self.held);
         for (channel, payload) in held {
             if self.gap.hold(&channel) {
@@ -157,35 +236,35 @@ impl Shared {
     }
 
     /// Tells all that is wanted here, and learns all that is wanted elsewhere.
-    async fn learn(&self) {
+    async fn learn(&self) -> Result<(), Failure> {
         let cluster = &*self.cluster;
         let (link, pods, table) = (&cluster.link, &cluster.pods, &cluster.table);
-        loop {
-            let learned = async {
-                let living = pods.live(link).await?;
-                {
-                    // What changes from now on is told after this.
-                    let _telling = self.telling.lock().await;
-                    let own = cluster.interest.wanted(|filter| !is_exact(filter));
-                    pods.tell_all(link, &own).await?;
-                }
-                table.keep(&living.others);
-                pods.read(link, living.others.keys(), table).await?;
-                let others = living.others.len();
-                cluster.know(living);
-                Ok::<_, Failure>(others)
-            };
-            match learned.await {
-                Ok(others) => {
-                    let filters = table.len();
-                    tracing::info!(others, filters, "knows the other pods of the cluster");
-                    return;
-                }
-                Err(failure) => {
-                    tracing::debug!(%failure, "cannot learn what other pods want; trying again");
-                    sleep(jittered(PAUSE)).await;
-                }
-            }
+        let living = pods.live(link).await?;
+        {
+            // What changes from now on is told after this.
+            let _telling = self.telling.lock().await;
+            let own = cluster.interest.wanted(|filter| !is_exact(filter));
+            pods.tell_all(link, &own).await?;
         }
+        table.keep(&living.others);
+        pods.read(link, living.others.keys(), table).await?;
+        let (others, filters) = (living.others.len(), table.len());
+        tracing::info!(others, filters, "knows the other pods of the cluster");
+        cluster.know(living);
+        Ok(())
+    }
+
+    /// Says that this pod lives. Whether others had taken it for gone.
+    async fn still_lives(&self) -> Result<bool, Failure> {
+        let Inner {
+            pods, link, table, ..
+        } = &*self.cluster;
+        let living = pods.live(link).await?;
+        let was_gone = living.was_gone;
+        let new = table.keep(&living.others);
+        pods.read(link, &new, table).await?;
+        self.cluster.know(living);
+        self.advance().await?;
+        Ok(was_gone)
     }
 }

@@ -2,7 +2,7 @@
 //! one task, and only of what differs in the end.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{HashMap, HashSet, VecDeque},
     time::Duration,
 };
 
@@ -26,8 +26,17 @@ pub(super) struct Interest {
 #[derive(Default)]
 struct State {
     wanted: HashMap<Filter, Entry>,
-    /// What others know, or do not know, otherwise than it is.
+    /// What others know, or do not know, otherwise than it is; and the order in which that came up.
     untold: HashSet<Filter>,
+    order: VecDeque<Filter>,
+}
+
+impl State {
+    fn tell(&mut self, filter: Filter) {
+        if self.untold.insert(filter.clone()) {
+            self.order.push_back(filter);
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -60,7 +69,7 @@ impl Interest {
         let entry = state.wanted.entry(filter.clone()).or_default();
         entry.subscriptions += 1;
         if entry.subscriptions == 1 && !entry.is_known {
-            state.untold.insert(filter.clone());
+            state.tell(filter.clone());
             self.told.notify_one();
         }
     }
@@ -76,7 +85,7 @@ impl Interest {
             return;
         }
         if entry.is_known {
-            state.untold.insert(filter.clone());
+            state.tell(filter.clone());
             self.told.notify_one();
         } else {
             // Nobody was told of it, or is being told now: then it is found out.
@@ -116,14 +125,24 @@ impl Interest {
     /// What is to be told, at most so much; the rest the next time. It is told when [`Self::know`] says so.
     pub(super) fn changes(&self, most: usize) -> Changes {
         let mut state = self.state.lock();
-        let State { wanted, untold } = &mut *state;
-        let some: Vec<_> = untold.iter().take(most).cloned().collect();
+        let State {
+            wanted,
+            untold,
+            order,
+        } = &mut *state;
+        let some: Vec<_> = order.drain(..most.min(order.len())).collect();
         let mut changes = Changes::default();
         for filter in some {
             untold.remove(&filter);
-            match wanted.get(&filter) {
+            match wanted.get_mut(&filter) {
                 Some(entry) if entry.subscriptions > 0 => changes.added.push(filter),
-                _ => changes.removed.push(filter),
+                entry => {
+                    // From now on nobody may count on it.
+                    if let Some(entry) = entry {
+                        entry.is_known = false;
+                    }
+                    changes.removed.push(filter);
+                }
             }
         }
         if !untold.is_empty() {
@@ -135,24 +154,23 @@ impl Interest {
     /// Others know of these changes, or do not.
     pub(super) fn know(&self, changes: Changes, is_known: bool) {
         let mut state = self.state.lock();
-        let State { wanted, untold } = &mut *state;
         let was = changes.added.into_iter().map(|filter| (filter, true));
         let was_not = changes.removed.into_iter().map(|filter| (filter, false));
         for (filter, was_wanted) in was.chain(was_not) {
             if !is_known {
-                untold.insert(filter);
+                state.tell(filter);
                 continue;
             }
-            let entry = wanted.entry(filter.clone()).or_default();
+            let entry = state.wanted.entry(filter.clone()).or_default();
             entry.is_known = was_wanted;
             let is_wanted = entry.subscriptions > 0;
             if is_wanted != was_wanted {
-                untold.insert(filter);
+                state.tell(filter);
             } else if !is_wanted {
-                wanted.remove(&filter);
+                state.wanted.remove(&filter);
             }
         }
-        if !untold.is_empty() {
+        if !state.untold.is_empty() {
             self.told.notify_one();
         }
         drop(state);
@@ -237,6 +255,10 @@ mod tests {
         interest.remove(&a);
         let changes = interest.changes(100);
         interest.add(&a);
+        assert!(
+            !is_known(&interest, "a"),
+            "others are just told that it is not wanted"
+        );
         interest.know(changes, true);
         assert!(!is_known(&interest, "a"));
         assert_eq!(tell(&interest), (vec!["a".to_owned()], vec![]));

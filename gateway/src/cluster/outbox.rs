@@ -42,8 +42,26 @@ pub(super) struct Item {
     pub(super) channel: String,
     /// Where the others are told.
     pub(super) inboxes: Vec<String>,
-    /// Where it is kept, if it must not be lost: in which log, and who waits for that.
-    pub(super) kept: Option<(String, oneshot::Sender<Result<Id, Failure>>)>,
+    /// Where it is kept, if it must not be lost.
+    pub(super) kept: Option<Box<Keeping>>,
+}
+
+/// A message that must not be lost, on its way into a log and to others.
+pub(super) struct Keeping {
+    /// The log.
+    pub(super) log: String,
+    /// Where it stands there, if an earlier try has come that far.
+    pub(super) at: Option<Id>,
+    /// Who waits for it.
+    pub(super) reply: oneshot::Sender<Result<(), NotKept>>,
+}
+
+/// A try that failed.
+#[derive(Debug)]
+pub(super) struct NotKept {
+    /// Where it stands in the log, if it does.
+    pub(super) at: Option<Id>,
+    pub(super) failure: Failure,
 }
 
 impl Item {
@@ -111,28 +129,37 @@ impl Outbox {
 impl Item {
     /// Sends it. How many copies that may be lost were.
     async fn send(self, link: &Link, keeper: &Keeper) -> u64 {
-        let Some((log, reply)) = self.kept else {
+        let Some(keeping) = self.kept else {
             let copies = [&self.channel].into_iter().chain(&self.inboxes);
             let payload = framed("", &self.sealed);
             let sent = join_all(copies.map(|channel| link.publish(channel, &payload)));
             return sent.await.iter().map(|sent| u64::from(sent.is_err())).sum();
         };
+        let Keeping { log, at, reply } = *keeping;
         if reply.is_closed() {
             // Whoever published it has given up.
             return 0;
         }
-        let kept = async {
-            let id = keeper.keep(link, &log, &self.channel, &self.sealed).await?;
-            let payload = framed(&id.to_string(), &self.sealed);
-            let told = join_all(
-                self.inboxes
-                    .iter()
-                    .map(|inbox| link.publish(inbox, &payload)),
-            );
-            told.await.into_iter().collect::<Result<(), Failure>>()?;
-            Ok(id)
+        let kept = match at {
+            Some(at) => Ok(at),
+            None => keeper.keep(link, &log, &self.channel, &self.sealed).await,
         };
-        let _ = reply.send(kept.await);
+        let told = match kept {
+            Err(failure) => Err(NotKept { at: None, failure }),
+            Ok(at) => {
+                let payload = framed(&at.to_string(), &self.sealed);
+                let told = self
+                    .inboxes
+                    .iter()
+                    .map(|inbox| link.publish(inbox, &payload));
+                let told: Result<(), Failure> = join_all(told).await.into_iter().collect();
+                told.map_err(|failure| NotKept {
+                    at: Some(at),
+                    failure,
+                })
+            }
+        };
+        let _ = reply.send(told);
         0
     }
 }

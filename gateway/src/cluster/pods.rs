@@ -12,7 +12,7 @@ use proto::cluster::{Change, PodAddress};
 use super::{Failure, Link, Script, interest::Changes, log::Id, names::Names, table::Table};
 use crate::{
     broker::{Filter, others::Pod, topic::MAX_LEVELS},
-    seal::{Broken, Sealer},
+    seal::{Broken, Kind, Sealer},
 };
 
 /// Filters in one change; more take several.
@@ -97,10 +97,13 @@ impl Pods {
             self.names.addresses(),
         ];
         let keys = keys.each_ref().map(String::as_str);
-        let address = self.sealer.seal(&PodAddress {
-            pod: self.own.as_ref().to_owned(),
-            address: self.address.clone(),
-        });
+        let address = self.sealer.seal(
+            Kind::Address,
+            &PodAddress {
+                pod: self.own.as_ref().to_owned(),
+                address: self.address.clone(),
+            },
+        );
         let arguments = [self.own.as_bytes(), lease.as_bytes(), &address];
         let (new, pods): (u8, HashMap<String, Vec<u8>>) =
             link.script(&self.live, &keys, &arguments).await?;
@@ -124,7 +127,10 @@ impl Pods {
 
     /// What a pod says of where it is called.
     fn address_of(&self, pod: &str, sealed: Vec<u8>) -> String {
-        match self.sealer.open::<PodAddress>(&sealed.into()) {
+        match self
+            .sealer
+            .open::<PodAddress>(Kind::Address, &sealed.into())
+        {
             Ok(said) if said.pod == pod => return said.address,
             Ok(_) => tracing::warn!(pod, "what it says of its address is of another pod"),
             Err(error) => tracing::warn!(pod, %error, "what it says of its address is passed over"),
@@ -172,12 +178,15 @@ impl Pods {
         reset: bool,
     ) -> Result<(), Failure> {
         let texts = |filters: &[Filter]| filters.iter().map(ToString::to_string).collect();
-        let sealed = self.sealer.seal(&Change {
-            pod: self.own.as_ref().to_owned(),
-            added: texts(added),
-            removed: texts(removed),
-            reset,
-        });
+        let sealed = self.sealer.seal(
+            Kind::Change,
+            &Change {
+                pod: self.own.as_ref().to_owned(),
+                added: texts(added),
+                removed: texts(removed),
+                reset,
+            },
+        );
         let (lease, count) = (self.lease.as_millis().to_string(), added.len().to_string());
         let mut arguments = vec![
             &sealed[..],
@@ -218,7 +227,7 @@ impl Pods {
     /// A change that another pod has told. Its own are passed over.
     pub(super) fn heard(&self, payload: &Bytes, table: &Table) -> Result<(), Broken> {
         let (_, sealed) = unframed(payload).ok_or(Broken::Foreign)?;
-        let change: Change = self.sealer.open(&sealed)?;
+        let change: Change = self.sealer.open(Kind::Change, &sealed)?;
         if change.pod == *self.own {
             return Ok(());
         }

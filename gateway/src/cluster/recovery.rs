@@ -7,18 +7,17 @@ use std::{
 };
 
 use bytes::Bytes;
-use futures_util::{StreamExt as _, stream};
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use parking_lot::Mutex;
-use tokio::time::sleep;
 
 use super::{
     Failure, Settings,
-    foreign::Came,
-    log::{Id, Positions},
-    names::Partition,
-    tasks::{PAUSE, Shared},
+    foreign::{Came, Foreign},
+    log::Id,
+    names::{PARTITIONS, Partition},
+    tasks::Shared,
 };
-use crate::{backoff::jittered, seal::Broken};
+use crate::seal::Broken;
 
 /// Logs that are read at a time.
 const LOGS_AT_ONCE: usize = 8;
@@ -50,12 +49,19 @@ struct Log {
 impl Recovery {
     /// Messages of these parts may be missing from now on. Of some of them others may come meanwhile, so it is noted how
     /// far they were read.
-    pub(super) fn gap(&self, partitions: Vec<Partition>, positions: &Positions) {
+    pub(super) fn gap(&self, partitions: &[Partition], foreign: &Foreign) {
         let mut gaps = self.gaps.lock();
         for partition in partitions {
-            let now = || (Instant::now(), positions.get(partition));
-            gaps.entry(partition).or_insert_with(now);
+            foreign.seen.hold(*partition, true);
+            let now = || (Instant::now(), foreign.positions.get(*partition));
+            gaps.entry(*partition).or_insert_with(now);
         }
+    }
+
+    /// Messages of this part are not missing any more.
+    fn close(&self, partition: Partition, foreign: &Foreign) {
+        self.gaps.lock().remove(&partition);
+        foreign.seen.hold(partition, false);
     }
 }
 
@@ -72,22 +78,54 @@ impl Log {
 }
 
 impl Shared {
-    /// Reads what came into these logs since this pod last heard of them; tries until it has.
-    pub(super) async fn read_up(&self, mut partitions: Vec<Partition>) {
-        while !partitions.is_empty() {
-            let read = stream::iter(partitions)
-                .map(|partition| async move { (partition, self.read_log(partition).await) })
-                .buffer_unordered(LOGS_AT_ONCE)
-                .collect::<Vec<_>>()
-                .await;
-            let failed = read.into_iter().filter(|(_, read)| read.is_err());
-            partitions = failed.map(|(partition, _)| partition).collect();
-            if !partitions.is_empty() {
-                let failed = partitions.len();
-                tracing::debug!(failed, "logs cannot be read; trying again");
-                sleep(jittered(PAUSE)).await;
+    /// Reads what came into these logs since this pod last heard of them. Tells which could not be read.
+    pub(super) async fn read_up(&self, partitions: Vec<Partition>) -> Vec<Partition> {
+        let read = stream::iter(partitions)
+            .map(|partition| async move { (partition, self.read_log(partition).await) })
+            .buffer_unordered(LOGS_AT_ONCE)
+            .collect::<Vec<_>>()
+            .await;
+        let failed = read.into_iter().filter(|(_, read)| read.is_err());
+        failed.map(|(partition, _)| partition).collect()
+    }
+
+    /// Where this pod hears nothing, because it wants nothing there, its position follows the log; else it would once
+    /// read again what was there long before somebody wanted it.
+    pub(super) async fn advance(&self) -> Result<(), Failure> {
+        let (names, positions) = (&self.cluster.names, &self.foreign.positions);
+        let newest = stream::iter(Partition::all())
+            .map(|partition| async move {
+                let newest = self
+                    .end_of(&names.log(partition), "XREVRANGE", "+", "-")
+                    .await?;
+                Ok::<_, Failure>((partition, newest))
+            })
+            .buffer_unordered(PARTITIONS.into());
+        let newest: Vec<_> = newest.try_collect().await?;
+        let gaps = self.recovery.gaps.lock();
+        for (partition, newest) in newest {
+            if let Some(newest) = newest
+                && !gaps.contains_key(&partition)
+                && positions.get(partition).is_some()
+            {
+                positions.reached(partition, newest.before(OVERLAP));
             }
         }
+        Ok(())
+    }
+
+    /// The place of the first entry between two places.
+    async fn end_of(
+        &self,
+        log: &str,
+        command: &str,
+        from: &str,
+        to: &str,
+    ) -> Result<Option<Id>, Failure> {
+        let mut end = redis::cmd(command);
+        end.arg(log).arg(from).arg(to).arg("COUNT").arg(1);
+        let entries: Vec<Entry> = self.cluster.link.command(log, &end).await?;
+        Ok(entries.first().and_then(|(id, _)| id.parse().ok()))
     }
 
     async fn read_log(&self, partition: Partition) -> Result<(), Failure> {
@@ -99,6 +137,7 @@ impl Shared {
             // Who has just come has missed nothing.
             positions.begin(partition, newest);
             recovery.marks.lock().insert(partition, log.mark);
+            recovery.close(partition, &self.foreign);
             return Ok(());
         };
         let gap = recovery.gaps.lock().get(&partition).copied();
@@ -116,7 +155,7 @@ impl Shared {
         };
         self.read_from(partition, from).await?;
         recovery.marks.lock().insert(partition, log.mark);
-        recovery.gaps.lock().remove(&partition);
+        recovery.close(partition, &self.foreign);
         if has_hole {
             self.cluster.counts.unrecovered.fetch_add(1, Relaxed);
             tracing::warn!(
@@ -134,16 +173,10 @@ impl Shared {
         let mut marked = redis::cmd("SET");
         marked.arg(&mark).arg(&new).arg("NX").arg("GET");
         let before: Option<String> = link.command(&mark, &marked).await?;
-        let end = async |command: &str, from: &str, to: &str| {
-            let mut end = redis::cmd(command);
-            end.arg(&log).arg(from).arg(to).arg("COUNT").arg(1);
-            let entries: Vec<Entry> = link.command(&log, &end).await?;
-            Ok::<_, Failure>(entries.first().and_then(|(id, _)| id.parse().ok()))
-        };
         Ok(Log {
             mark: before.unwrap_or(new),
-            oldest: end("XRANGE", "-", "+").await?,
-            newest: end("XREVRANGE", "+", "-").await?,
+            oldest: self.end_of(&log, "XRANGE", "-", "+").await?,
+            newest: self.end_of(&log, "XREVRANGE", "+", "-").await?,
             length: link.command(&log, redis::cmd("XLEN").arg(&log)).await?,
         })
     }

@@ -4,15 +4,15 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use proto::cluster::Envelope;
 use tokio::{
     sync::{Mutex, Notify},
-    time::{MissedTickBehavior, interval, sleep},
+    time::sleep,
 };
 use tokio_util::task::AbortOnDropHandle;
 
@@ -29,6 +29,7 @@ use super::{
 use crate::{
     backoff::jittered,
     broker::{Broker, Filter},
+    seal::Kind,
 };
 
 /// Subscriptions that others are told of at once.
@@ -50,6 +51,8 @@ pub(super) struct Shared {
     pub(super) telling: Mutex<()>,
     /// This pod hears its own channels, and others are to be asked for all that they want.
     pub(super) hears: Notify,
+    /// It has not learned or read yet all that it has to.
+    pub(super) is_behind: AtomicBool,
     /// The last question to itself that came back.
     pub(super) answered: AtomicU64,
 }
@@ -60,19 +63,20 @@ impl Cluster {
     pub fn start(&self, broker: Broker, pushes: Pushes) -> Tasks {
         let cluster = self.0.clone();
         let own = cluster.settings.own.clone();
-        let (time, most) = (2 * OVERLAP, cluster.settings.remembered);
+        let (behind, most) = (2 * OVERLAP, cluster.settings.remembered);
         let shared = Arc::new(Shared {
             foreign: Foreign {
                 own,
                 broker,
                 sealer: cluster.sealer.clone(),
-                seen: Seen::new(time, most, Instant::now()),
+                seen: Seen::new(behind, most),
                 positions: Positions::default(),
             },
             cluster,
             recovery: Recovery::default(),
             telling: Mutex::new(()),
             hears: Notify::new(),
+            is_behind: AtomicBool::new(false),
             answered: AtomicU64::new(0),
         });
         let sending = shared.cluster.clone();
@@ -89,7 +93,6 @@ impl Cluster {
             spawn(send),
             spawn(tell(shared.clone())),
             spawn(Hearing::new(shared.clone()).hear(pushes)),
-            spawn(live(shared.clone())),
             spawn(probe(shared)),
         ])
     }
@@ -160,60 +163,46 @@ async fn subscribe(cluster: &Inner, changes: &Changes) -> Result<(), Failure> {
     cluster.link.subscribe(&channels(&changes.added)).await
 }
 
-/// Says again and again that this pod lives, and forgets those that do not.
-async fn live(shared: Arc<Shared>) {
-    let cluster = &*shared.cluster;
-    loop {
-        sleep(jittered(cluster.settings.lease / 3)).await;
-        if let Err(failure) = still_lives(&shared).await {
-            tracing::debug!(%failure, "other pods do not hear that this one lives");
-        }
-    }
-}
-
-async fn still_lives(shared: &Shared) -> Result<(), Failure> {
-    let cluster = &*shared.cluster;
-    let Inner {
-        pods, link, table, ..
-    } = cluster;
-    let living = pods.live(link).await?;
-    if living.was_gone {
-        tracing::warn!(
-            "other pods had taken this one for gone: it was not heard for cluster.lease"
-        );
-        shared.hears.notify_one();
-    }
-    let new = table.keep(&living.others);
-    pods.read(link, &new, table).await?;
-    cluster.know(living);
-    Ok(())
-}
+/// Questions in a row that must be lost before the connections are made anew.
+const LOST: u32 = 3;
 
 /// Asks itself whether messages get through.
 async fn probe(shared: Arc<Shared>) {
     let cluster = &*shared.cluster;
     let inbox = cluster.names.inbox(&cluster.settings.own);
-    let mut ticks = interval(cluster.settings.probe_interval);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let state = cluster.link.state();
+    let mut lost = 0;
     for number in 1.. {
-        let sealed = cluster.sealer.seal(&Envelope {
-            pod: cluster.settings.own.as_ref().to_owned(),
-            probe: number,
-            ..Envelope::default()
-        });
+        let before = state.borrow().clone();
+        let sealed = cluster.sealer.seal(
+            Kind::Message,
+            &Envelope {
+                pod: cluster.settings.own.as_ref().to_owned(),
+                probe: number,
+                ..Envelope::default()
+            },
+        );
         let asked = cluster.link.publish(&inbox, &framed("", &sealed)).await;
-        ticks.tick().await;
+        sleep(cluster.settings.probe_interval).await;
         let counts = &cluster.counts;
         if shared.answered.load(Relaxed) >= number {
             counts.probes.fetch_add(1, Relaxed);
+            lost = 0;
+            continue;
+        }
+        // Where the link knows of trouble, or this pod is still busy with an earlier one, it proves nothing.
+        let stood = before.is_connected() && *state.borrow() == before;
+        if asked.is_err() || !stood || shared.is_behind.load(Relaxed) {
             continue;
         }
         counts.probes_lost.fetch_add(1, Relaxed);
-        if asked.is_ok() {
+        lost += 1;
+        if lost == LOST {
             tracing::warn!(
-                "Redis takes messages and does not deliver them; the subscriptions are made anew"
+                "Redis takes messages and does not deliver them; the connections are made anew"
             );
             cluster.link.reconnect();
+            lost = 0;
         }
     }
 }

@@ -13,7 +13,10 @@ use proto::{
 use tonic::{Request, Response, Status};
 
 use super::{GOOD, nonces::Nonces, now};
-use crate::{broker::others::Pod, seal::Sealer};
+use crate::{
+    broker::others::Pod,
+    seal::{self, Sealer},
+};
 
 /// Calls that are remembered, so that none is taken twice.
 const REMEMBERED: usize = 1_000_000;
@@ -51,10 +54,12 @@ impl Server {
 
     /// The call, if it is one of a pod of this cluster to this one, and new.
     fn admit(&self, sealed: &Sealed) -> Result<PeerCall, Status> {
-        let call: PeerCall = self.sealer.open(&sealed.sealed).map_err(|broken| {
-            tracing::warn!(%broken, "a call that is not of a pod of this cluster is refused");
-            Status::permission_denied(broken.to_string())
-        })?;
+        let call: PeerCall = self.sealer.open(seal::Kind::Call, &sealed.sealed).map_err(
+            |broken| {
+                tracing::warn!(%broken, "a call that is not of a pod of this cluster is refused");
+                Status::permission_denied(broken.to_string())
+            },
+        )?;
         if call.pod != *self.own {
             return Err(Status::not_found(format!("this is pod {}", self.own)));
         }
@@ -87,7 +92,7 @@ impl Peer for Server {
             ..answer.await
         };
         Ok(Response::new(Sealed {
-            sealed: self.sealer.seal(&answer).into(),
+            sealed: self.sealer.seal(seal::Kind::Answer, &answer).into(),
         }))
     }
 }
@@ -111,7 +116,7 @@ mod tests {
 
     fn refused(server: &Server, by: &Sealer, call: &PeerCall) -> Option<String> {
         let sealed = Sealed {
-            sealed: by.seal(call).into(),
+            sealed: by.seal(seal::Kind::Call, call).into(),
         };
         server
             .admit(&sealed)
