@@ -2,7 +2,9 @@
 
 use std::{collections::BTreeMap, iter};
 
-use exproto_tests::{Callback, Device, Event, TestGateway, TestHandler, until, within};
+use exproto_tests::{
+    Callback, Device, Event, TestGateway, TestHandler, gateway::config, until, within,
+};
 use proto::exproto::{
     AuthenticateRequest, ClientInfo, CodeResponse, ResultCode,
     connection_adapter_client::ConnectionAdapterClient,
@@ -25,7 +27,10 @@ struct Setting {
 impl Setting {
     async fn new() -> Self {
         let handler = TestHandler::start();
-        let gateway = TestGateway::start(&handler).await;
+        let mut config = config(&[&handler]);
+        // Devices say nothing here, and a busy machine takes its time.
+        config.listeners[0].first_byte_timeout = None;
+        let gateway = TestGateway::with(config).await;
         let bystander = client(&gateway, &handler, "bystander").await;
         Self {
             adapter: gateway.adapter(),
