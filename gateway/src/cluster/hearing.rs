@@ -35,7 +35,7 @@ pub(super) struct Hearing {
     hears: bool,
     /// What others want is to be learned, in whole.
     unlearned: bool,
-    /// Logs that are to be read, and could not be yet.
+    /// Logs that are to be read: all of them again, until all could be.
     unread: Vec<Partition>,
     /// When that is tried again.
     again: Instant,
@@ -113,8 +113,10 @@ impl Hearing {
         if self.unlearned {
             self.unlearned = self.shared.learn().await.is_err();
         }
-        let unread = mem::take(&mut self.unread);
-        self.unread = self.shared.read_up(unread).await;
+        // Where one cannot be read, what comes for the others is not delivered either: so all are read again.
+        if self.shared.read_up(&self.unread).await {
+            self.unread.clear();
+        }
         self.again = Instant::now() + jittered(PAUSE);
         if self.unread.is_empty() {
             self.go_on();

@@ -78,15 +78,14 @@ impl Log {
 }
 
 impl Shared {
-    /// Reads what came into these logs since this pod last heard of them. Tells which could not be read.
-    pub(super) async fn read_up(&self, partitions: Vec<Partition>) -> Vec<Partition> {
-        let read = stream::iter(partitions)
-            .map(|partition| async move { (partition, self.read_log(partition).await) })
+    /// Reads what came into these logs since this pod last heard of them. Whether all could be read.
+    pub(super) async fn read_up(&self, partitions: &[Partition]) -> bool {
+        let read = stream::iter(partitions.to_vec())
+            .map(|partition| self.read_log(partition))
             .buffer_unordered(LOGS_AT_ONCE)
             .collect::<Vec<_>>()
             .await;
-        let failed = read.into_iter().filter(|(_, read)| read.is_err());
-        failed.map(|(partition, _)| partition).collect()
+        read.iter().all(Result::is_ok)
     }
 
     /// Where this pod hears nothing, because it wants nothing there, its position follows the log; else it would once
