@@ -247,6 +247,13 @@ func startCutter(t *testing.T, target string, count int, limit int64) *cutter {
 	return c
 }
 
+// cutSoFar is how many connections were, or will be, cut.
+func (c *cutter) cutSoFar() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.cuts
+}
+
 // forward passes on so many bytes, and then closes both.
 func forward(from, to net.Conn, limit int64) {
 	_, _ = io.CopyN(to, from, limit)
