@@ -2,9 +2,7 @@
 
 use std::{collections::BTreeMap, iter};
 
-use exproto_tests::{
-    Callback, Device, Event, TestGateway, TestHandler, gateway::config, until, within,
-};
+use exproto_tests::{Callback, Device, Event, TestGateway, TestHandler, until, within};
 use proto::exproto::{
     AuthenticateRequest, ClientInfo, CodeResponse, ResultCode,
     connection_adapter_client::ConnectionAdapterClient,
@@ -27,10 +25,7 @@ struct Setting {
 impl Setting {
     async fn new() -> Self {
         let handler = TestHandler::start();
-        let mut config = config(&[&handler]);
-        // Devices say nothing here, and a busy machine takes its time.
-        config.listeners[0].first_byte_timeout = None;
-        let gateway = TestGateway::with(config).await;
+        let gateway = TestGateway::start(&handler).await;
         let bystander = client(&gateway, &handler, "bystander").await;
         Self {
             adapter: gateway.adapter(),
