@@ -11,10 +11,10 @@ mod trouble;
 
 use std::fs;
 
-use config::Config;
+use config::{Config, HandlerService};
 use exproto_gateway::{auth::hash::argon2id, shutdown::Drained};
 use exproto_tests::{
-    Device, Event, TestGateway, TestHandler,
+    Device, Event, StreamHandler, TestGateway, TestHandler,
     gateway::{authenticating, config},
 };
 use proto::exproto::{ClientInfo, ResultCode};
@@ -33,6 +33,16 @@ struct Pair {
     device: Device,
     real: Calls,
     copy: Calls,
+}
+
+/// A handler of the ordered stream, its mirror by unary calls, and their gateway.
+async fn stream_and_calls() -> (StreamHandler, TestHandler, TestGateway) {
+    let (handler, mirror) = (StreamHandler::start(), TestHandler::start());
+    let mut config = handler.config();
+    config.handler.mirror.service = Some(HandlerService::ConnectionUnaryHandler);
+    config.handler.mirror.addresses = vec![mirror.url().parse().unwrap()];
+    let gateway = TestGateway::with(config).await;
+    (handler, mirror, gateway)
 }
 
 impl Mirrored {

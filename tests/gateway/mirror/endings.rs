@@ -1,7 +1,7 @@
 //! Connections that end hard, and callbacks that fail: a mirror that does the same is no different, and what cannot be
 //! compared is not.
 
-use config::{HandlerService, OnHandlerLoss};
+use config::OnHandlerLoss;
 use exproto_tests::{Event, StreamHandler, TestGateway, TestHandler, stream::send};
 use proto::{
     exproto::ResultCode,
@@ -9,7 +9,7 @@ use proto::{
 };
 use tonic::Status;
 
-use super::{Mirrored, calls};
+use super::{Mirrored, calls, stream_and_calls};
 use crate::calls::{Calls, ok, refused};
 
 #[tokio::test]
@@ -133,11 +133,7 @@ async fn calls_of_a_callback_that_fails_are_not_missing() {
 
 #[tokio::test]
 async fn nor_are_those_of_a_stream() {
-    let (handler, mirror) = (StreamHandler::start(), TestHandler::start());
-    let mut config = handler.config();
-    config.handler.mirror.service = Some(HandlerService::ConnectionUnaryHandler);
-    config.handler.mirror.addresses = vec![mirror.url().parse().unwrap()];
-    let gateway = TestGateway::with(config).await;
+    let (handler, mirror, gateway) = stream_and_calls().await;
     let mut run = handler.greeted("one").await;
     let mut device = gateway.device().await;
     let conn = run.attach().await.conn;

@@ -11,7 +11,7 @@ use proto::{
     stream::{Authenticate, Close, Publish, Subscribe, command::Kind, event},
 };
 
-use super::calls;
+use super::{calls, stream_and_calls};
 use crate::calls::{Calls, ok};
 
 fn authenticate(clientid: &str) -> Kind {
@@ -101,11 +101,7 @@ async fn a_mirror_by_stream_is_compared_with_unary_calls() {
 
 #[tokio::test]
 async fn a_handler_of_the_stream_is_mirrored_by_unary_calls() {
-    let (handler, mirror) = (StreamHandler::start(), TestHandler::start());
-    let mut config = handler.config();
-    config.handler.mirror.service = Some(HandlerService::ConnectionUnaryHandler);
-    config.handler.mirror.addresses = vec![mirror.url().parse().unwrap()];
-    let gateway = TestGateway::with(config).await;
+    let (handler, mirror, gateway) = stream_and_calls().await;
     let mut run = handler.greeted("one").await;
     let mut device = gateway.device().await;
     let conn = run.attach().await.conn;
