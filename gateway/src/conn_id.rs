@@ -19,7 +19,10 @@ use ring::{
     rand::{SecureRandom as _, SystemRandom},
 };
 
-use crate::files::{self, Limit};
+use crate::{
+    files::{self, Limit},
+    seal::begins_with,
+};
 
 /// The first byte of every name, so that the layout may change.
 const VERSION: u8 = 1;
@@ -157,11 +160,7 @@ impl ConnIds {
             return Err(Forged);
         }
         let tag = hmac::sign(&self.key, &raw[1 + MAC..]);
-        let mut difference = 0;
-        for (ours, theirs) in tag.as_ref()[..MAC].iter().zip(&raw[1..=MAC]) {
-            difference |= ours ^ theirs;
-        }
-        if difference != 0 {
+        if !begins_with(&tag, &raw[1..=MAC]) {
             return Err(Forged);
         }
         let number = |at: usize| {

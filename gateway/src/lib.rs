@@ -31,6 +31,9 @@ pub mod framing;
 pub mod connection;
 /// Pauses between tries.
 mod backoff;
+
+/// Times as contracts have them.
+mod clock;
 /// The user's handlers: which are there, and one call to one of them.
 pub mod handler;
 /// Names of connections, opaque and unforgeable.

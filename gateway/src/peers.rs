@@ -12,7 +12,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::Duration,
 };
 
 use dashmap::DashMap;
@@ -20,6 +20,7 @@ use proto::{
     cluster::{PeerAnswer, PeerCall, Sealed, peer_client::PeerClient},
     stream::{Command, command::Kind},
 };
+use tokio::time::timeout;
 use tonic::{
     Code,
     transport::{Channel, Endpoint},
@@ -28,6 +29,7 @@ use tonic::{
 pub use self::server::{Carries, Server};
 use crate::{
     broker::others::Pod,
+    clock,
     cluster::{Cluster, Whereabouts},
     conn_id::age,
     connection::CallError,
@@ -52,7 +54,7 @@ struct Inner {
     channels: DashMap<String, PeerClient<Channel>>,
     /// Where pods were last found: one that Redis has forgotten may live all the same.
     found: DashMap<Pod, String>,
-    counts: Counts,
+    counts: Arc<Counts>,
 }
 
 /// What is counted of calls that were passed on.
@@ -76,13 +78,13 @@ impl Peers {
             timeout,
             channels: DashMap::new(),
             found: DashMap::new(),
-            counts: Counts::default(),
+            counts: Arc::default(),
         }))
     }
 
     /// What was counted.
     #[must_use]
-    pub fn counts(&self) -> &Counts {
+    pub fn counts(&self) -> &Arc<Counts> {
         &self.0.counts
     }
 
@@ -115,88 +117,92 @@ impl Peers {
         command: Kind,
         by_mirror: bool,
     ) -> Result<PeerAnswer, CallError> {
-        let unavailable =
-            |why: &str| CallError::Unavailable(format!("the connection is with pod {pod}, {why}"));
-        let former = self.0.found.get(pod).map(|address| address.clone());
-        let mut is_former = false;
-        let address = match (self.0.cluster.find(pod).await, former) {
-            (Ok(Whereabouts::At(address)), _) => {
-                self.remember(pod, &address);
-                address
-            }
-            (Ok(Whereabouts::Gone), Some(address)) => {
-                is_former = true;
-                address
-            }
-            (Err(_), Some(address)) => address,
-            (Ok(Whereabouts::Gone), None) if self.has_just_started(pod) => {
-                return Err(unavailable(
-                    "which has just started, and is not known to Redis yet; try again",
-                ));
-            }
-            (Ok(Whereabouts::Gone), None) => return Err(CallError::Gone),
-            (Ok(Whereabouts::Silent), _) => {
-                return Err(unavailable(
-                    "which has no address for other pods (cluster.peers.advertised_address); call that pod, \
-                     it is told in exproto-adapter-address",
-                ));
-            }
-            (Err(failure), None) => {
-                return Err(unavailable(&format!(
-                    "and nobody tells where that is: {failure}"
-                )));
-            }
-        };
+        let Address { text, is_former } = self.find(pod).await?;
         let nonce = fastrand::u64(..);
-        let sealed = self.0.sealer.seal(
-            seal::Kind::Call,
-            &PeerCall {
-                pod: pod.as_ref().to_owned(),
-                time: now(),
-                nonce,
-                conn: conn.to_owned(),
-                command: Some(Command {
-                    kind: Some(command),
-                    ..Command::default()
-                }),
-                by_mirror,
-            },
-        );
-        let mut client = self.client(&address)?;
-        let request = Sealed {
-            sealed: sealed.into(),
+        let call = PeerCall {
+            pod: pod.as_ref().to_owned(),
+            time: clock::now(),
+            nonce,
+            conn: conn.to_owned(),
+            command: Some(Command {
+                kind: Some(command),
+                ..Command::default()
+            }),
+            by_mirror,
         };
-        let answer = tokio::time::timeout(self.0.timeout, client.call(request)).await;
-        let answer = match answer {
-            Ok(Ok(answer)) => answer.into_inner(),
+        let request = Sealed {
+            sealed: self.0.sealer.seal(seal::Kind::Call, &call).into(),
+        };
+        let mut client = self.client(&text)?;
+        let why = match timeout(self.0.timeout, client.call(request)).await {
+            Ok(Ok(answer)) => return self.opened(pod, &text, nonce, &answer.into_inner()),
             // It is another pod by now, or Redis was right.
             Ok(Err(status)) if status.code() == Code::NotFound => return Err(CallError::Gone),
             Ok(Err(_)) | Err(_) if is_former => return Err(CallError::Gone),
-            Ok(Err(status)) => {
-                return Err(unavailable(&format!(
-                    "which cannot be asked at {address}: {}",
-                    status.message()
-                )));
-            }
-            Err(_) => {
-                let limit = self.0.timeout;
-                return Err(unavailable(&format!(
-                    "which does not answer at {address} within {limit:?}"
-                )));
-            }
+            Ok(Err(status)) => format!("which cannot be asked at {text}: {}", status.message()),
+            Err(_) => format!(
+                "which does not answer at {text} within {:?}",
+                self.0.timeout
+            ),
         };
-        let answer: PeerAnswer = match self.0.sealer.open(seal::Kind::Answer, &answer.sealed) {
-            Ok(answer) => answer,
-            Err(broken) => {
-                return Err(unavailable(&format!(
-                    "and what answers at {address}: {broken}"
-                )));
+        Err(unavailable(pod, &why))
+    }
+
+    /// Where that pod is called, as far as anybody knows.
+    async fn find(&self, pod: &Pod) -> Result<Address, CallError> {
+        let former = self.0.found.get(pod).map(|address| address.clone());
+        match (self.0.cluster.find(pod).await, former) {
+            (Ok(Whereabouts::At(text)), _) => {
+                self.remember(pod, &text);
+                Ok(Address {
+                    text,
+                    is_former: false,
+                })
             }
-        };
+            (Ok(Whereabouts::Gone), Some(text)) => Ok(Address {
+                text,
+                is_former: true,
+            }),
+            (Err(_), Some(text)) => Ok(Address {
+                text,
+                is_former: false,
+            }),
+            (Ok(Whereabouts::Gone), None) if self.has_just_started(pod) => Err(unavailable(
+                pod,
+                "which has just started, and is not known to Redis yet; try again",
+            )),
+            (Ok(Whereabouts::Gone), None) => Err(CallError::Gone),
+            (Ok(Whereabouts::Silent), _) => Err(unavailable(
+                pod,
+                "which has no address for other pods (cluster.peers.advertised_address); call that pod, it is \
+                 told in exproto-adapter-address",
+            )),
+            (Err(failure), None) => Err(unavailable(
+                pod,
+                &format!("and nobody tells where that is: {failure}"),
+            )),
+        }
+    }
+
+    /// The answer to the call of that nonce.
+    fn opened(
+        &self,
+        pod: &Pod,
+        address: &str,
+        nonce: u64,
+        sealed: &Sealed,
+    ) -> Result<PeerAnswer, CallError> {
+        let opened = self.0.sealer.open(seal::Kind::Answer, &sealed.sealed);
+        let answer: PeerAnswer = opened.map_err(|broken| {
+            unavailable(pod, &format!("and what answers at {address}: {broken}"))
+        })?;
         if answer.nonce == nonce {
             Ok(answer)
         } else {
-            Err(unavailable(&format!("and {address} answers another call")))
+            Err(unavailable(
+                pod,
+                &format!("and {address} answers another call"),
+            ))
         }
     }
 
@@ -239,8 +245,13 @@ impl Peers {
     }
 }
 
-/// Milliseconds since 1970.
-fn now() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    u64::try_from(since.unwrap_or_default().as_millis()).unwrap_or(u64::MAX)
+/// Where a pod is called.
+struct Address {
+    text: String,
+    /// Redis has forgotten the pod.
+    is_former: bool,
+}
+
+fn unavailable(pod: &Pod, why: &str) -> CallError {
+    CallError::Unavailable(format!("the connection is with pod {pod}, {why}"))
 }

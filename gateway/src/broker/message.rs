@@ -1,16 +1,14 @@
 //! A publication as it comes in and the message it becomes: stamped once, shared by all who receive it.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
-    time::{SystemTime, UNIX_EPOCH},
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering::Relaxed},
 };
 
 use bytes::Bytes;
 
 use super::topic::{Qos, Topic};
+use crate::clock;
 
 /// What somebody wants to publish.
 #[derive(Clone, Debug)]
@@ -74,7 +72,7 @@ pub(super) struct Stamp {
 
 impl Stamp {
     pub(super) fn new(node: Arc<str>) -> Self {
-        let prefix = (now_ms() << 20) | fastrand::u64(..1 << 20);
+        let prefix = (clock::now() << 20) | fastrand::u64(..1 << 20);
         Self {
             node,
             prefix: hex(prefix).collect(),
@@ -100,7 +98,7 @@ impl Stamp {
             from,
             topic,
             payload,
-            timestamp: now_ms(),
+            timestamp: clock::now(),
         }
     }
 
@@ -146,11 +144,4 @@ fn hex(number: u64) -> impl Iterator<Item = char> {
         .into_iter()
         .flat_map(|byte| [byte >> 4, byte & 15])
         .map(|digit| char::from(DIGITS[usize::from(digit)]))
-}
-
-fn now_ms() -> u64 {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

@@ -1,17 +1,13 @@
 //! `$SYS/exproto/clients/<clientid>/connected` and `.../disconnected`: published at once by the connection that they
 //! tell of, so that they come in order.
 
-use std::{
-    borrow::Cow,
-    fmt::Write as _,
-    sync::Arc,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::{borrow::Cow, fmt::Write as _, sync::Arc};
 
 use serde::Serialize;
 
 use crate::{
     broker::{Broker, Publication, Qos},
+    clock,
     connection::{Client, CloseReason, Handle},
 };
 
@@ -53,7 +49,6 @@ fn publish(broker: &Broker, handle: &Handle, client: &Client, reason: Option<&st
         tracing::debug!(conn = %handle.id(), "the clientid is too long for a topic: nobody is told of it");
         return;
     };
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
     let event = Event {
         clientid: &client.clientid,
         username: &client.username,
@@ -62,9 +57,7 @@ fn publish(broker: &Broker, handle: &Handle, client: &Client, reason: Option<&st
         conn: handle.id().as_str(),
         pod: broker.node(),
         reason,
-        time: since.map_or(0, |since| {
-            u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-        }),
+        time: clock::now(),
     };
     let payload = serde_json::to_vec(&event).expect("text and numbers can be written");
     let publication = Publication {

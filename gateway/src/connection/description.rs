@@ -5,7 +5,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use crate::broker::Subscriptions;
+use crate::{broker::Subscriptions, clock};
 
 /// So many filters are told of at most: whoever looks need not see a million.
 const TOLD: usize = 1000;
@@ -63,8 +63,7 @@ impl Moment {
 
 impl From<SystemTime> for Moment {
     fn from(time: SystemTime) -> Self {
-        let since_1970 = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-        Self(u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX))
+        Self(clock::milliseconds(time))
     }
 }
 

@@ -12,9 +12,10 @@ use proto::{
 };
 use tonic::{Request, Response, Status};
 
-use super::{GOOD, nonces::Nonces, now};
+use super::{GOOD, nonces::Nonces};
 use crate::{
     broker::others::Pod,
+    clock,
     seal::{self, Sealer},
 };
 
@@ -63,7 +64,7 @@ impl Server {
         if call.pod != *self.own {
             return Err(Status::not_found(format!("this is pod {}", self.own)));
         }
-        let apart = Duration::from_millis(now().abs_diff(call.time));
+        let apart = Duration::from_millis(clock::now().abs_diff(call.time));
         if apart > GOOD {
             return Err(Status::permission_denied(format!(
                 "the call was made {apart:?} ago, or is of a pod whose clock is wrong; clocks may differ by {GOOD:?}"
@@ -129,7 +130,7 @@ mod tests {
         let server = Server::new("a.1".into(), sealer(1), Arc::new(Nobody));
         let call = PeerCall {
             pod: "a.1".to_owned(),
-            time: now(),
+            time: clock::now(),
             nonce: 7,
             ..PeerCall::default()
         };
