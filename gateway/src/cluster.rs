@@ -76,8 +76,6 @@ pub struct Settings {
     pub own: Pod,
     /// Where other pods call this one; empty where they cannot.
     pub address: String,
-    /// What stands before all names in Redis.
-    pub prefix: String,
     /// What messages to other pods are sealed with.
     pub sealer: Arc<Sealer>,
     /// A pod that has not said for so long that it lives is gone.
@@ -110,7 +108,7 @@ struct Inner {
     pods: Pods,
     outbox: Outbox,
     keeper: Keeper,
-    counts: Counts,
+    counts: Arc<Counts>,
     /// Where the other pods are called; unset before Redis has told.
     addresses: ArcSwapOption<HashMap<Pod, String>>,
 }
@@ -169,7 +167,7 @@ impl Cluster {
     /// Takes part through this link.
     #[must_use]
     pub fn new(settings: Settings, link: Link) -> Self {
-        let names = Names::new(settings.prefix.clone());
+        let names = Names::new(link.prefix().to_owned());
         let sealer = settings.sealer.clone();
         let verb = link.publishes_by();
         let (messages, bytes) = settings.outbox;
@@ -185,7 +183,7 @@ impl Cluster {
             table: Table::default(),
             outbox: Outbox::new(outbox::Limits { messages, bytes }),
             keeper: Keeper::new(settings.log_messages, settings.log_age, verb),
-            counts: Counts::default(),
+            counts: Arc::default(),
             addresses: ArcSwapOption::empty(),
             names,
             link,
@@ -230,7 +228,7 @@ impl Cluster {
 
     /// What was counted since the start.
     #[must_use]
-    pub fn counts(&self) -> &Counts {
+    pub fn counts(&self) -> &Arc<Counts> {
         &self.0.counts
     }
 

@@ -124,6 +124,9 @@ const CODES: [ResultCode; 6] = [
 /// Shows each series of an instrument: what it counted, and its labels.
 type Read = fn(&Metrics, &mut dyn FnMut(&AtomicU64, &[KeyValue]));
 
+/// Series of counters that somebody else keeps: the value of the label, and where it is counted.
+type Series<C> = (&'static str, fn(&C) -> &AtomicU64);
+
 /// What is counted for a pod.
 pub struct Metrics {
     closed: [AtomicU64; CloseReason::ALL.len()],
@@ -150,6 +153,27 @@ impl Drop for Parked<'_> {
 }
 
 impl Metrics {
+    /// Shows counters that somebody else keeps, as the series of one instrument.
+    fn observe_counts<C: Send + Sync + 'static>(
+        &self,
+        counts: &Arc<C>,
+        (name, description): (&'static str, &'static str),
+        (label, series): (&'static str, &'static [Series<C>]),
+    ) {
+        let counts = counts.clone();
+        let _ = self
+            .meter()
+            .u64_observable_counter(name)
+            .with_description(description)
+            .with_callback(move |counter| {
+                for (value, read) in series {
+                    let count = read(&counts).load(Relaxed);
+                    counter.observe(count, &[KeyValue::new(label, *value)]);
+                }
+            })
+            .build();
+    }
+
     /// Nothing counted yet.
     #[must_use]
     pub fn new() -> Arc<Self> {

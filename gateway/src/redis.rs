@@ -140,6 +140,12 @@ impl Link {
         Ok((link, Pushes::new(queue)))
     }
 
+    /// What stands before all names of the cluster.
+    #[must_use]
+    pub fn prefix(&self) -> &str {
+        self.shared.names.prefix()
+    }
+
     /// The name of a key or channel, the same in every mode. All with the same `tag`, which holds no braces, are on one
     /// server, so that one script may use them.
     #[must_use]

@@ -9,6 +9,7 @@ pub(super) const PARTITIONS: u8 = 128;
 pub(super) struct Names {
     /// Such as `exproto:default:`.
     prefix: String,
+    changed: String,
 }
 
 /// One part of all topics.
@@ -40,7 +41,10 @@ impl Partition {
 impl Names {
     /// Those under this prefix, which names the cluster.
     pub(super) fn new(prefix: String) -> Self {
-        Self { prefix }
+        Self {
+            changed: format!("{prefix}{{filters}}.changed"),
+            prefix,
+        }
     }
 
     /// Where messages to that topic go, which is also a filter without wildcards.
@@ -86,8 +90,8 @@ impl Names {
     }
 
     /// Where pods hear of them at once.
-    pub(super) fn changed(&self) -> String {
-        format!("{}{{filters}}.changed", self.prefix)
+    pub(super) fn changed(&self) -> &str {
+        &self.changed
     }
 
     /// Where each pod is called.
@@ -114,7 +118,7 @@ mod tests {
         }
         for other in [
             names.inbox("a"),
-            names.changed(),
+            names.changed().to_owned(),
             "exproto:other:{p01}.t.a".to_owned(),
         ] {
             assert_eq!(names.topic_in(&other), None, "{other}");

@@ -201,7 +201,7 @@ impl Pods {
         let keys = [
             self.names.filters(&self.own),
             self.names.changes(),
-            self.names.changed(),
+            self.names.changed().to_owned(),
         ];
         let keys = keys.each_ref().map(String::as_str);
         let _: String = link.script(&self.change, &keys, &arguments).await?;

@@ -226,7 +226,6 @@ mod tests {
         Settings {
             own: "a.1".into(),
             address: String::new(),
-            prefix: "exproto:default:".to_owned(),
             sealer: Arc::new(Sealer::new(key)),
             lease: Duration::from_secs(15),
             probe_interval: Duration::from_secs(5),

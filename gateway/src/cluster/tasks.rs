@@ -107,7 +107,7 @@ async fn tell(shared: Arc<Shared>) {
     let cluster = &*shared.cluster;
     let own = [
         cluster.names.inbox(&cluster.settings.own),
-        cluster.names.changed(),
+        cluster.names.changed().to_owned(),
     ];
     while cluster.link.subscribe(&own).await.is_err() {
         sleep(jittered(PAUSE)).await;

@@ -100,7 +100,6 @@ fn part(
     cluster::Settings {
         own: ids.instance(),
         address: address.unwrap_or_default(),
-        prefix: format!("{}{}:", config.redis.prefix, cluster.name),
         sealer,
         lease: cluster.lease,
         probe_interval: cluster.probe_interval,

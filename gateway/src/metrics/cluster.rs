@@ -1,20 +1,16 @@
 //! What is shown of the work with other pods.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-
 use opentelemetry::KeyValue;
 
 use super::Metrics;
-use crate::cluster::{Cluster, Counts};
-
-/// A series: its label, and where it is counted.
-type Series = (&'static str, fn(&Counts) -> &AtomicU64);
+use crate::cluster::Cluster;
 
 impl Metrics {
     /// Shows what the cluster counts.
     pub fn observe_cluster(&self, cluster: &Cluster) {
-        self.observe_cluster_counts(
-            cluster,
+        let counts = cluster.counts();
+        self.observe_counts(
+            counts,
             (
                 "exproto_shared_messages",
                 "Messages between pods: sent (QoS 0), dropped (copies of QoS 0 that Redis did not get), kept (QoS 1 and 2, in a log), not_kept (in no log in time), received (over channels), repeated (had come before), recovered (read from a log), held_up (QoS 0, lost while others were read from a log), forged (not written by a pod of the cluster).",
@@ -34,16 +30,16 @@ impl Metrics {
                 ],
             ),
         );
-        self.observe_cluster_counts(
-            cluster,
+        self.observe_counts(
+            counts,
             (
                 "exproto_shared_gaps",
                 "Parts of all topics (128) whose log did not tell all that a pod had missed of QoS 1 and 2.",
             ),
             ("recovered", &[("no", |counts| &counts.unrecovered)]),
         );
-        self.observe_cluster_counts(
-            cluster,
+        self.observe_counts(
+            counts,
             (
                 "exproto_probes",
                 "Messages of a pod to itself through Redis: answered (they came back), lost.",
@@ -65,26 +61,6 @@ impl Metrics {
                 let (own, untold, foreign) = counted.filters();
                 for (whose, count) in [("own", own), ("untold", untold), ("foreign", foreign)] {
                     gauge.observe(count as u64, &[KeyValue::new("whose", whose)]);
-                }
-            })
-            .build();
-    }
-
-    fn observe_cluster_counts(
-        &self,
-        cluster: &Cluster,
-        (name, description): (&'static str, &'static str),
-        (label, series): (&'static str, &'static [Series]),
-    ) {
-        let counted = cluster.clone();
-        let _ = self
-            .meter()
-            .u64_observable_counter(name)
-            .with_description(description)
-            .with_callback(move |counter| {
-                for (value, read) in series {
-                    let count = read(counted.counts()).load(Relaxed);
-                    counter.observe(count, &[KeyValue::new(label, *value)]);
                 }
             })
             .build();

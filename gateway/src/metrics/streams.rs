@@ -1,20 +1,14 @@
 //! What is shown of ordered streams.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-
-use opentelemetry::KeyValue;
-
 use super::Metrics;
-use crate::handler::{Handlers, stream::Counts};
-
-/// A series: its label, and where it is counted.
-type Series = (&'static str, fn(&Counts) -> &AtomicU64);
+use crate::handler::Handlers;
 
 impl Metrics {
     /// Shows what the streams to these handlers count.
     pub fn observe_streams(&self, handlers: &Handlers) {
+        let counts = handlers.stream_counts();
         self.observe_counts(
-            handlers,
+            counts,
             ("exproto_stream_batches", "Batches of ordered streams."),
             (
                 "direction",
@@ -25,39 +19,19 @@ impl Metrics {
             ),
         );
         self.observe_counts(
-            handlers,
+            counts,
             ("exproto_stream_events", "Events of ordered streams that were sent: for the first time, or again on another stream."),
             ("sending", &[("first", |counts| &counts.events), ("again", |counts| &counts.resent)]),
         );
         self.observe_counts(
-            handlers,
+            counts,
             ("exproto_stream_commands", "Commands of ordered streams: accepted, or repeated (accepted before, and so ignored)."),
             ("outcome", &[("accepted", |counts| &counts.commands), ("repeated", |counts| &counts.repeated_commands)]),
         );
         self.observe_counts(
-            handlers,
+            counts,
             ("exproto_stream_misfits", "What handlers got wrong on ordered streams: stray (a command or acknowledgement for a connection that is not attached, which may just have ended), fault (a connection was closed for it)."),
             ("kind", &[("stray", |counts| &counts.strays), ("fault", |counts| &counts.faults)]),
         );
-    }
-
-    fn observe_counts(
-        &self,
-        handlers: &Handlers,
-        (name, description): (&'static str, &'static str),
-        (label, series): (&'static str, &'static [Series]),
-    ) {
-        let counts = handlers.stream_counts().clone();
-        let _ = self
-            .meter()
-            .u64_observable_counter(name)
-            .with_description(description)
-            .with_callback(move |counter| {
-                for (value, read) in series {
-                    let count = read(&counts).load(Relaxed);
-                    counter.observe(count, &[KeyValue::new(label, *value)]);
-                }
-            })
-            .build();
     }
 }
