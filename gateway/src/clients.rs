@@ -24,6 +24,7 @@ use crate::{
     broker::{Broker, Sessions, queue, sessions, topic},
     conn_id::ConnId,
     connection::{Begin, CallError, Client, CloseReason, Handle, Moment, Origin},
+    ownership::Ownership,
 };
 
 use self::claim::Claim;
@@ -44,6 +45,8 @@ struct Inner {
     /// Those that had a clientid, and have been told to end for another one: it has to wait for all of them, as each of
     /// them may have something to hand over. Locked after `owners`.
     leaving: DashMap<Arc<str>, HashMap<ConnId, Handle>>,
+    /// Who has which clientid in other pods, where there are others.
+    ownership: Option<Ownership>,
     broker: Broker,
     sessions: Sessions,
     /// Whether coming and going is published.
@@ -92,9 +95,11 @@ impl Clients {
         config: &Config,
         bans: Bans,
         broker: Broker,
+        ownership: Option<Ownership>,
     ) -> Self {
         Self(Arc::new(Inner {
             authentication,
+            ownership,
             manners: ArcSwap::from_pointee(Manners::new(config)),
             bans,
             owners: DashMap::new(),
@@ -242,6 +247,7 @@ impl Clients {
             client: client.clone(),
             owner: handle.clone(),
             expiry,
+            held: self.0.ownership.as_ref().map(|all| all.hold(clientid)),
         };
         if let Some(older) = older {
             older.end(CloseReason::Discarded);
@@ -252,7 +258,28 @@ impl Clients {
                 tracing::error!(conn = %handle.id(), "the older connection of a client does not end");
             }
         }
+        if let (Some(ownership), Some(held)) = (&self.0.ownership, &claim.held)
+            && !ownership.take(held, handle).await
+        {
+            handle.end(CloseReason::Discarded);
+            return Err(CallError::Gone);
+        }
         Ok(claim)
+    }
+
+    /// Another pod has the clientid, by that claim: unless this one has it by a higher one, its client here ends. Done once
+    /// it has.
+    pub async fn give_up(&self, clientid: &str, claim: u64) {
+        let Some(ownership) = &self.0.ownership else {
+            return;
+        };
+        let Some(owner) = ownership.give_up(clientid, claim).await else {
+            return;
+        };
+        owner.end(CloseReason::Discarded);
+        if timeout(TAKEOVER, owner.ended()).await.is_err() {
+            tracing::error!(conn = %owner.id(), "the connection of a client that is another pod's does not end");
+        }
     }
 
     /// Waits until all connections that had the clientid before have handed over what they had; or until it is

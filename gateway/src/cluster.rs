@@ -46,11 +46,12 @@ use tokio::{
     time::{sleep, timeout_at},
 };
 
+pub(crate) use self::names::Names;
 pub use self::tasks::Tasks;
 use self::{
     interest::Interest,
     log::Keeper,
-    names::{Names, Partition},
+    names::Partition,
     outbox::{Item, Keeping, Outbox},
     pods::{Living, Pods},
     table::Table,
@@ -190,6 +191,16 @@ impl Cluster {
             sealer,
             settings,
         }))
+    }
+
+    /// The link to what pods share.
+    pub(crate) fn link(&self) -> &Link {
+        &self.0.link
+    }
+
+    /// What things are called there.
+    pub(crate) fn names(&self) -> &Names {
+        &self.0.names
     }
 
     /// Whether a pod that lives is called there.

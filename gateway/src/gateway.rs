@@ -238,6 +238,7 @@ impl Gateway {
             &config,
             bans.clone(),
             broker.clone(),
+            shared.as_ref().map(SharedBroker::ownership),
         );
         let shadows = Registry::default();
         let adapter = Arc::new(Adapter {

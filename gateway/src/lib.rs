@@ -61,6 +61,9 @@ pub mod cluster;
 /// Other pods, called directly.
 pub mod peers;
 
+/// Who has a clientid, of all pods.
+pub mod ownership;
+
 /// What pods write is sealed.
 pub mod seal;
 

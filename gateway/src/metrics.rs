@@ -31,6 +31,8 @@ mod broker;
 mod cluster;
 /// Of calls that are passed on to them.
 mod peers;
+/// Of who has which clientid.
+mod ownership;
 /// The adapter's methods.
 mod adapter_method;
 /// What is shown of the mirror.

@@ -1,4 +1,5 @@
-//! Calls for connections of other pods: a handler may call any pod, and the one that has the connection is asked.
+//! What pods ask each other directly: handlers' calls for connections of another pod, whether it lives, and to give up a
+//! clientid.
 //!
 //! Calls and answers are sealed with the cluster's key, and each call is good once, for one pod and for a minute.
 
@@ -17,7 +18,9 @@ use std::{
 
 use dashmap::DashMap;
 use proto::{
-    cluster::{PeerAnswer, PeerCall, Sealed, peer_client::PeerClient},
+    cluster::{
+        PeerAnswer, PeerCall, Ping, Sealed, Yield, peer_call::Request, peer_client::PeerClient,
+    },
     stream::{Command, command::Kind},
 };
 use tokio::time::timeout;
@@ -26,7 +29,7 @@ use tonic::{
     transport::{Channel, Endpoint},
 };
 
-pub use self::server::{Carries, Server};
+pub use self::server::{Local, Server};
 use crate::{
     broker::others::Pod,
     clock,
@@ -99,57 +102,89 @@ impl Peers {
         command: Kind,
         by_mirror: bool,
     ) -> Result<PeerAnswer, CallError> {
-        let answer = self.ask(pod, conn, command, by_mirror).await;
+        let command = Command {
+            kind: Some(command),
+            ..Command::default()
+        };
+        let call = PeerCall {
+            conn: conn.to_owned(),
+            by_mirror,
+            request: Some(Request::Command(command)),
+            ..PeerCall::default()
+        };
+        let answer = self.ask(pod, call).await;
         let counts = &self.0.counts;
         let count = match &answer {
             Ok(_) => &counts.answered,
-            Err(CallError::Gone) => &counts.gone,
-            Err(_) => &counts.failed,
+            Err(Silent::Gone) => &counts.gone,
+            Err(Silent::Away { .. }) => &counts.failed,
         };
         count.fetch_add(1, Relaxed);
-        answer
+        answer.map_err(|silent| match silent {
+            Silent::Gone => CallError::Gone,
+            Silent::Away { .. } => {
+                CallError::Unavailable(format!("the connection is with {silent}"))
+            }
+        })
     }
 
-    async fn ask(
-        &self,
-        pod: &Pod,
-        conn: &str,
-        command: Kind,
-        by_mirror: bool,
-    ) -> Result<PeerAnswer, CallError> {
+    /// Has that pod give up a clientid, which this one has by a claim. Done when its client there has ended.
+    ///
+    /// # Errors
+    /// The pod is gone, or cannot be asked.
+    pub async fn have_yield(&self, pod: &Pod, clientid: &str, claim: u64) -> Result<(), Silent> {
+        let clientid = clientid.to_owned();
+        self.request(pod, Request::Yield(Yield { clientid, claim }))
+            .await
+            .map(drop)
+    }
+
+    /// Asks that pod whether it lives.
+    ///
+    /// # Errors
+    /// It is gone, or cannot be asked.
+    pub async fn ping(&self, pod: &Pod) -> Result<(), Silent> {
+        self.request(pod, Request::Ping(Ping {})).await.map(drop)
+    }
+
+    async fn request(&self, pod: &Pod, request: Request) -> Result<PeerAnswer, Silent> {
+        let call = PeerCall {
+            request: Some(request),
+            ..PeerCall::default()
+        };
+        self.ask(pod, call).await
+    }
+
+    /// Makes a call, whose address, time and nonce are still to be filled in.
+    async fn ask(&self, pod: &Pod, call: PeerCall) -> Result<PeerAnswer, Silent> {
         let Address { text, is_former } = self.find(pod).await?;
         let nonce = fastrand::u64(..);
         let call = PeerCall {
             pod: pod.as_ref().to_owned(),
             time: clock::now(),
             nonce,
-            conn: conn.to_owned(),
-            command: Some(Command {
-                kind: Some(command),
-                ..Command::default()
-            }),
-            by_mirror,
+            ..call
         };
         let request = Sealed {
             sealed: self.0.sealer.seal(seal::Kind::Call, &call).into(),
         };
-        let mut client = self.client(&text)?;
+        let mut client = self.client(pod, &text)?;
         let why = match timeout(self.0.timeout, client.call(request)).await {
             Ok(Ok(answer)) => return self.opened(pod, &text, nonce, &answer.into_inner()),
             // It is another pod by now, or Redis was right.
-            Ok(Err(status)) if status.code() == Code::NotFound => return Err(CallError::Gone),
-            Ok(Err(_)) | Err(_) if is_former => return Err(CallError::Gone),
+            Ok(Err(status)) if status.code() == Code::NotFound => return Err(Silent::Gone),
+            Ok(Err(_)) | Err(_) if is_former => return Err(Silent::Gone),
             Ok(Err(status)) => format!("which cannot be asked at {text}: {}", status.message()),
             Err(_) => format!(
                 "which does not answer at {text} within {:?}",
                 self.0.timeout
             ),
         };
-        Err(unavailable(pod, &why))
+        Err(away(pod, why))
     }
 
     /// Where that pod is called, as far as anybody knows.
-    async fn find(&self, pod: &Pod) -> Result<Address, CallError> {
+    async fn find(&self, pod: &Pod) -> Result<Address, Silent> {
         let former = self.0.found.get(pod).map(|address| address.clone());
         match (self.0.cluster.find(pod).await, former) {
             (Ok(Whereabouts::At(text)), _) => {
@@ -167,19 +202,19 @@ impl Peers {
                 text,
                 is_former: false,
             }),
-            (Ok(Whereabouts::Gone), None) if self.has_just_started(pod) => Err(unavailable(
+            (Ok(Whereabouts::Gone), None) if self.has_just_started(pod) => Err(away(
                 pod,
                 "which has just started, and is not known to Redis yet; try again",
             )),
-            (Ok(Whereabouts::Gone), None) => Err(CallError::Gone),
-            (Ok(Whereabouts::Silent), _) => Err(unavailable(
+            (Ok(Whereabouts::Gone), None) => Err(Silent::Gone),
+            (Ok(Whereabouts::Silent), _) => Err(away(
                 pod,
                 "which has no address for other pods (cluster.peers.advertised_address); call that pod, it is \
                  told in exproto-adapter-address",
             )),
-            (Err(failure), None) => Err(unavailable(
+            (Err(failure), None) => Err(away(
                 pod,
-                &format!("and nobody tells where that is: {failure}"),
+                format!("and nobody tells where that is: {failure}"),
             )),
         }
     }
@@ -191,18 +226,14 @@ impl Peers {
         address: &str,
         nonce: u64,
         sealed: &Sealed,
-    ) -> Result<PeerAnswer, CallError> {
+    ) -> Result<PeerAnswer, Silent> {
         let opened = self.0.sealer.open(seal::Kind::Answer, &sealed.sealed);
-        let answer: PeerAnswer = opened.map_err(|broken| {
-            unavailable(pod, &format!("and what answers at {address}: {broken}"))
-        })?;
+        let answer: PeerAnswer = opened
+            .map_err(|broken| away(pod, format!("and what answers at {address}: {broken}")))?;
         if answer.nonce == nonce {
             Ok(answer)
         } else {
-            Err(unavailable(
-                pod,
-                &format!("and {address} answers another call"),
-            ))
+            Err(away(pod, format!("and {address} answers another call")))
         }
     }
 
@@ -222,14 +253,15 @@ impl Peers {
         age(pod).is_some_and(|age| age < self.0.cluster.lease())
     }
 
-    fn client(&self, address: &str) -> Result<PeerClient<Channel>, CallError> {
+    fn client(&self, pod: &Pod, address: &str) -> Result<PeerClient<Channel>, Silent> {
         if let Some(client) = self.0.channels.get(address) {
             return Ok(client.clone());
         }
         let endpoint = Endpoint::from_shared(format!("http://{address}")).map_err(|_| {
-            CallError::Unavailable(format!(
-                "a pod says that it is called at \"{address}\", which is no address"
-            ))
+            away(
+                pod,
+                format!("which says that it is called at \"{address}\", and that is no address"),
+            )
         })?;
         let endpoint = endpoint
             .connect_timeout(self.0.timeout)
@@ -252,6 +284,25 @@ struct Address {
     is_former: bool,
 }
 
-fn unavailable(pod: &Pod, why: &str) -> CallError {
-    CallError::Unavailable(format!("the connection is with pod {pod}, {why}"))
+fn away(pod: &Pod, why: impl Into<String>) -> Silent {
+    Silent::Away {
+        pod: pod.clone(),
+        why: why.into(),
+    }
+}
+
+/// Why a pod gives no answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Silent {
+    /// It does not live.
+    #[error("a pod that is gone")]
+    Gone,
+    /// It lives, as far as anybody knows, and cannot be asked, or does not answer in time.
+    #[error("pod {pod}, {why}")]
+    Away {
+        /// Which.
+        pod: Pod,
+        /// What is in the way.
+        why: String,
+    },
 }

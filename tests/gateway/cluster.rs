@@ -1,5 +1,7 @@
 //! More than one pod: what is published in one reaches subscribers in others, through a real Redis.
 
+/// One client for each clientid.
+mod clientids;
 /// Redis that goes away.
 mod faults;
 /// Sentinel and Redis Cluster.

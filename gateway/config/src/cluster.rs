@@ -63,6 +63,9 @@ pub struct Cluster {
 
     /// How pods reach each other, with `broker.kind: redis`.
     pub peers: Peers,
+
+    /// Who has a clientid, of all pods, with `broker.kind: redis`.
+    pub clientids: Clientids,
 }
 
 /// The port at which other pods call this one: for a handler that called them about a connection of this pod.
@@ -93,6 +96,36 @@ pub struct Peers {
     pub max_concurrent_calls: u32,
 }
 
+/// A clientid is one connection's, over all pods: whoever authenticates with it last has it, and the older connection is
+/// closed with `discarded`, also in another pod.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Clientids {
+    /// How long Authenticate waits for Redis to say which pod has the clientid. Then it goes on all the same, and an older
+    /// connection in another pod is closed once Redis is there again.
+    #[serde(with = "Period")]
+    pub timeout: Duration,
+
+    /// How long Redis remembers which pod has a clientid, after it was last told. Pods tell it three times as often.
+    #[serde(with = "Period")]
+    pub ttl: Duration,
+
+    /// How many clientids a pod tells Redis of in a second, when it does so: as time passes, and all of them whenever Redis
+    /// was away.
+    #[serde(with = "Count::<1, 1_000_000>")]
+    pub renewals: u32,
+}
+
+impl Default for Clientids {
+    fn default() -> Self {
+        Self {
+            timeout: Duration::from_secs(2),
+            ttl: Duration::from_secs(3600),
+            renewals: 10_000,
+        }
+    }
+}
+
 impl Default for Peers {
     fn default() -> Self {
         Self {
@@ -113,6 +146,7 @@ impl Default for Cluster {
             lease: Duration::from_secs(15),
             probe_interval: Duration::from_secs(5),
             peers: Peers::default(),
+            clientids: Clientids::default(),
         }
     }
 }

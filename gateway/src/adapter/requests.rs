@@ -18,7 +18,7 @@ use crate::{
     connection::{CallError, Handle},
     metrics::AdapterMethod,
     mirror::Known,
-    peers::Carries,
+    peers::Local,
 };
 
 type Answer = Result<Response<CodeResponse>, Status>;
@@ -94,7 +94,7 @@ impl Adapter {
     }
 }
 
-impl Carries for Adapter {
+impl Local for Adapter {
     fn carry_out<'a>(
         &'a self,
         conn: &'a str,
@@ -115,6 +115,10 @@ impl Carries for Adapter {
                 session_present,
             }
         })
+    }
+
+    fn give_up<'a>(&'a self, clientid: &'a str, claim: u64) -> BoxFuture<'a, ()> {
+        Box::pin(self.clients.give_up(clientid, claim))
     }
 }
 

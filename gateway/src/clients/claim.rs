@@ -6,6 +6,7 @@ use super::{Clients, Inner, events};
 use crate::{
     broker::Session,
     connection::{self, Begun, Client, CloseReason, Handle},
+    ownership::Held,
 };
 
 /// Given up when dropped, unless somebody else has it by then.
@@ -15,6 +16,8 @@ pub(super) struct Claim {
     pub(super) owner: Handle,
     /// For how long the client's session outlives its connection; zero where it has none.
     pub(super) expiry: Duration,
+    /// The same over all pods, where there are others.
+    pub(super) held: Option<Arc<Held>>,
 }
 
 impl Drop for Claim {

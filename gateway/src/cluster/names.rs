@@ -6,7 +6,7 @@ pub(super) const PARTITIONS: u8 = 128;
 
 /// The names of one cluster.
 #[derive(Clone, Debug)]
-pub(super) struct Names {
+pub(crate) struct Names {
     /// Such as `exproto:default:`.
     prefix: String,
     changed: String,
@@ -68,6 +68,12 @@ impl Names {
     /// What tells whether a log is still the one that it was: a text that whoever comes first writes there.
     pub(super) fn mark(&self, partition: Partition) -> String {
         format!("{}{{p{:02}}}.mark", self.prefix, partition.0)
+    }
+
+    /// Which pod has a clientid.
+    pub(crate) fn client(&self, clientid: &str) -> String {
+        let partition = Partition::of(clientid).0;
+        format!("{}{{p{partition:02}}}.client.{clientid}", self.prefix)
     }
 
     /// Where a pod is told what its wildcards and groups want.

@@ -11,6 +11,7 @@ use crate::{
     cluster::{self, Cluster, Tasks},
     conn_id::ConnIds,
     metrics::Metrics,
+    ownership::{self, Ownership},
     peers::{self, Peers},
     redis::Link,
     seal::Sealer,
@@ -27,13 +28,19 @@ pub(super) struct SharedBroker {
     cluster: Cluster,
     sealer: Arc<Sealer>,
     peers: Peers,
-    _tasks: Tasks,
+    ownership: Ownership,
+    _tasks: (Tasks, ownership::Tasks),
 }
 
 impl SharedBroker {
     /// The other pods, as calls are passed on to them.
     pub(super) fn peers(&self) -> Peers {
         self.peers.clone()
+    }
+
+    /// Who has which clientid, of all pods.
+    pub(super) fn ownership(&self) -> Ownership {
+        self.ownership.clone()
     }
 
     /// What takes the calls of other pods.
@@ -72,13 +79,21 @@ pub(super) fn start(
             let broker = Broker::shared(settings, Arc::new(cluster.clone()));
             let tasks = cluster.start(broker.clone(), pushes);
             metrics.observe_cluster(&cluster);
+            let (ownership, renewing) = Ownership::start(
+                &ids.instance(),
+                clientids(&config.cluster.clientids),
+                &cluster,
+                peers.clone(),
+            );
+            metrics.observe_ownership(&ownership);
             Brokers {
                 broker,
                 shared: Some(SharedBroker {
                     cluster,
                     sealer,
                     peers,
-                    _tasks: tasks,
+                    ownership,
+                    _tasks: (tasks, renewing),
                 }),
             }
         }
@@ -108,6 +123,14 @@ fn part(
         remembered: shared.remembered as usize,
         patience: shared.timeout,
         outbox: (shared.outbox as usize, shared.outbox_bytes.bytes()),
+    }
+}
+
+fn clientids(config: &config::Clientids) -> ownership::Settings {
+    ownership::Settings {
+        timeout: config.timeout,
+        ttl: config.ttl,
+        renewals: config.renewals,
     }
 }
 

@@ -1,4 +1,4 @@
-//! The port where other pods call, for connections of this one.
+//! The port where other pods call.
 
 use std::{
     sync::Arc,
@@ -7,7 +7,7 @@ use std::{
 
 use futures_util::future::BoxFuture;
 use proto::{
-    cluster::{PeerAnswer, PeerCall, Sealed, peer_server::Peer},
+    cluster::{PeerAnswer, PeerCall, Sealed, peer_call, peer_server::Peer},
     stream::command::Kind,
 };
 use tonic::{Request, Response, Status};
@@ -22,8 +22,8 @@ use crate::{
 /// Calls that are remembered, so that none is taken twice.
 const REMEMBERED: usize = 1_000_000;
 
-/// Who carries calls out in this pod.
-pub trait Carries: Send + Sync {
+/// This pod, as others ask it.
+pub trait Local: Send + Sync {
     /// Carries a command out for that connection of this pod, and answers as the adapter would.
     fn carry_out<'a>(
         &'a self,
@@ -31,6 +31,9 @@ pub trait Carries: Send + Sync {
         command: Kind,
         by_mirror: bool,
     ) -> BoxFuture<'a, PeerAnswer>;
+
+    /// Another pod has a clientid by that claim: gives it up, unless this one has it by a higher one.
+    fn give_up<'a>(&'a self, clientid: &'a str, claim: u64) -> BoxFuture<'a, ()>;
 }
 
 /// The service.
@@ -38,18 +41,18 @@ pub struct Server {
     own: Pod,
     sealer: Arc<Sealer>,
     nonces: Nonces,
-    adapter: Arc<dyn Carries>,
+    local: Arc<dyn Local>,
 }
 
 impl Server {
     /// For calls to this pod.
     #[must_use]
-    pub fn new(own: Pod, sealer: Arc<Sealer>, adapter: Arc<dyn Carries>) -> Self {
+    pub fn new(own: Pod, sealer: Arc<Sealer>, local: Arc<dyn Local>) -> Self {
         Self {
             own,
             sealer,
             nonces: Nonces::new(2 * GOOD, REMEMBERED, Instant::now()),
-            adapter,
+            local,
         }
     }
 
@@ -77,20 +80,36 @@ impl Server {
     }
 }
 
+impl Server {
+    async fn answer(&self, call: PeerCall) -> Result<PeerAnswer, Status> {
+        let unknown = || {
+            Status::unimplemented(
+                "this version does not know what is to be done; it is older than the pod that calls",
+            )
+        };
+        match call.request.ok_or_else(unknown)? {
+            peer_call::Request::Command(command) => {
+                let command = command.kind.ok_or_else(unknown)?;
+                let by_mirror = call.by_mirror;
+                Ok(self.local.carry_out(&call.conn, command, by_mirror).await)
+            }
+            peer_call::Request::Yield(asked) => {
+                self.local.give_up(&asked.clientid, asked.claim).await;
+                Ok(PeerAnswer::default())
+            }
+            peer_call::Request::Ping(_) => Ok(PeerAnswer::default()),
+        }
+    }
+}
+
 #[tonic::async_trait]
 impl Peer for Server {
     async fn call(&self, request: Request<Sealed>) -> Result<Response<Sealed>, Status> {
         let call = self.admit(&request.into_inner())?;
-        let command = call.command.and_then(|command| command.kind);
-        let Some(command) = command else {
-            return Err(Status::unimplemented(
-                "this version does not know what is to be done; it is older than the pod that calls",
-            ));
-        };
-        let answer = self.adapter.carry_out(&call.conn, command, call.by_mirror);
+        let nonce = call.nonce;
         let answer = PeerAnswer {
-            nonce: call.nonce,
-            ..answer.await
+            nonce,
+            ..self.answer(call).await?
         };
         Ok(Response::new(Sealed {
             sealed: self.sealer.seal(seal::Kind::Answer, &answer).into(),
@@ -104,9 +123,13 @@ mod tests {
 
     struct Nobody;
 
-    impl Carries for Nobody {
+    impl Local for Nobody {
         fn carry_out<'a>(&'a self, _: &'a str, _: Kind, _: bool) -> BoxFuture<'a, PeerAnswer> {
             Box::pin(async { PeerAnswer::default() })
+        }
+
+        fn give_up<'a>(&'a self, _: &'a str, _: u64) -> BoxFuture<'a, ()> {
+            Box::pin(async {})
         }
     }
 
