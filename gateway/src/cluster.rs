@@ -42,7 +42,7 @@ use arc_swap::ArcSwapOption;
 use futures_util::future::BoxFuture;
 use proto::cluster::{Envelope, Share};
 use tokio::{
-    sync::oneshot,
+    sync::{oneshot, watch},
     time::{sleep, timeout_at},
 };
 
@@ -112,6 +112,18 @@ struct Inner {
     counts: Arc<Counts>,
     /// Where the other pods are called; unset before Redis has told.
     addresses: ArcSwapOption<HashMap<Pod, String>>,
+    lives: watch::Sender<Lives>,
+}
+
+/// The lives of pods, as Redis has told last.
+#[derive(Clone, Debug, Default)]
+pub struct Lives {
+    /// That of this pod is over, as others see it: which one.
+    pub fenced: Option<String>,
+    /// How often Redis did not know that this pod lives.
+    pub beginnings: u64,
+    /// Those that nobody has heard of for a lease: some of them.
+    pub silent: Vec<String>,
 }
 
 /// Where another pod is.
@@ -186,6 +198,7 @@ impl Cluster {
             keeper: Keeper::new(settings.log_messages, settings.log_age, verb),
             counts: Arc::default(),
             addresses: ArcSwapOption::empty(),
+            lives: watch::Sender::default(),
             names,
             link,
             sealer,
@@ -211,6 +224,14 @@ impl Cluster {
         known.any(|each| each == address)
     }
 
+    /// The other pods that live, as far as Redis has told.
+    #[must_use]
+    pub fn others(&self) -> Vec<Pod> {
+        let addresses = self.0.addresses.load();
+        let others = addresses.iter().flat_map(|all| all.keys());
+        others.cloned().collect()
+    }
+
     /// Where that pod is. Redis is asked only where it has not told yet, or where the pod has just come.
     ///
     /// # Errors
@@ -222,6 +243,29 @@ impl Cluster {
         }
         let address = self.0.pods.find(&self.0.link, pod).await?;
         Ok(address.map_or(Whereabouts::Gone, Whereabouts::from))
+    }
+
+    /// The lives of pods, now and from now on.
+    #[must_use]
+    pub fn lives(&self) -> watch::Receiver<Lives> {
+        self.0.lives.subscribe()
+    }
+
+    /// This pod's own.
+    #[must_use]
+    pub fn life(&self) -> String {
+        self.0.pods.life()
+    }
+
+    /// The last one is over; another one begins, which others learn of the next time that this pod says that it lives.
+    #[must_use]
+    pub fn begin_life(&self) -> String {
+        self.0.pods.begin_life()
+    }
+
+    /// Where a pod is called, by what it has said of that, sealed.
+    pub(crate) fn address_of(&self, pod: &str, sealed: Vec<u8>) -> String {
+        self.0.pods.address_of(pod, sealed)
     }
 
     /// Others forget this pod at once, as far as they can be told.
@@ -255,6 +299,11 @@ impl Inner {
     /// Who lives, and where.
     fn know(&self, living: Living) {
         self.addresses.store(Some(Arc::new(living.others)));
+        self.lives.send_modify(|lives| {
+            lives.fenced = living.is_fenced.then(|| self.pods.life());
+            lives.beginnings += u64::from(living.is_new);
+            lives.silent = living.silent;
+        });
     }
 
     fn item(&self, message: &Message, to: Told) -> Item {

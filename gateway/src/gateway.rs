@@ -4,6 +4,8 @@
 mod listeners;
 /// The broker, alone or with those of other pods.
 mod brokers;
+/// This pod, as others ask it.
+mod local;
 /// The handlers, and what a reload makes of them.
 mod handlers;
 /// The mirror.
@@ -26,15 +28,13 @@ use std::{
 
 use config::{Bind, Config, HandlerService};
 use tokio::{net::TcpListener, sync::Semaphore, time::timeout};
-use tokio_util::{
-    sync::CancellationToken,
-    task::{AbortOnDropHandle, TaskTracker},
-};
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 pub use self::reload::{Reloaded, Reloader};
 use self::{
-    brokers::{Brokers, SharedBroker},
+    brokers::{Brokers, Here, SharedBroker},
     listeners::{Listeners, Shared},
+    local::Local,
     ports::Ports,
     servers::{Servers, serve_adapter, serve_http, serve_management, serve_peers},
 };
@@ -222,12 +222,10 @@ impl Gateway {
         };
         let handlers =
             handlers::start(Whose::Handler, &config.handler, identity.clone(), &registry)?;
-        let Brokers { broker, shared } = {
-            let bound = ports.peers.as_ref().map(|(_, address)| *address);
-            brokers::start(&config, pod.as_str(), &ids, bound, &metrics)?
-        };
         metrics.observe_handlers(&handlers);
         metrics.observe_streams(&handlers);
+        let here = Here::new((&ids, &registry, &handlers), &ports, &metrics);
+        let Brokers { broker, shared } = brokers::start(&config, pod.as_str(), &here)?;
         let bans = Bans::new(&config.bans);
         let watch = Watch::new(files(&config), watch::POLL);
         let authentication = Authentication::load(&config, metrics.clone())?;
@@ -259,15 +257,12 @@ impl Gateway {
         }
         let executor = Some(commands).filter(|_| streams && in_process.is_none());
         let listeners = Arc::new(Listeners::new(Shared {
+            index: shared.as_ref().map(SharedBroker::index),
             handlers: handlers.clone(),
             broker,
             metrics: metrics.clone(),
             lingering: Arc::new(Semaphore::new(shutdown::LINGERING)),
-            connections: Connections {
-                ids: ids.clone(),
-                registry: registry.clone(),
-                tasks: TaskTracker::new(),
-            },
+            connections: Connections::new(&ids, &registry),
             pod: Level::new(&config.limits),
             bans: bans.clone(),
             adapter: ports.adapter.1,
@@ -283,14 +278,16 @@ impl Gateway {
             clients: clients.clone(),
             bans,
             metrics: metrics.clone(),
+            peers: shared.as_ref().map(SharedBroker::peers),
         };
         let management = Management::new(subjects, servers.management_tokens(), &config.management);
+        let local = Local::new(&adapter, &management);
         Ok(Self {
             addresses: ports.addresses(listeners.addresses()),
             peers: ports
                 .peers
                 .zip(shared.as_ref())
-                .map(|((socket, _), shared)| (socket, shared.server(instance, adapter.clone()))),
+                .map(|((socket, _), shared)| (socket, shared.server(instance, local))),
             adapter: (ports.adapter.0, adapter),
             http: (ports.http.0, Health::new(handlers, metrics)),
             management: ports.management.map(|(socket, _)| (socket, management)),

@@ -64,6 +64,9 @@ pub mod peers;
 /// Who has a clientid, of all pods.
 pub mod ownership;
 
+/// What becomes of connections whose pod dies.
+pub mod loss;
+
 /// What pods write is sealed.
 pub mod seal;
 

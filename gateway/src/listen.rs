@@ -63,6 +63,18 @@ pub struct Connections {
     pub tasks: TaskTracker,
 }
 
+impl Connections {
+    /// None yet.
+    #[must_use]
+    pub fn new(ids: &Arc<ConnIds>, registry: &Registry) -> Self {
+        Self {
+            ids: ids.clone(),
+            registry: registry.clone(),
+            tasks: TaskTracker::new(),
+        }
+    }
+}
+
 impl Listener {
     /// A listener that nothing serves yet.
     #[must_use]

@@ -13,6 +13,10 @@ mod guard;
 mod fields;
 /// Parts of long lists.
 mod page;
+/// Lists of connections, over all pods.
+mod lists;
+/// The other pods, which are asked as well.
+mod pods;
 /// What goes wrong.
 mod error;
 /// The HTTP of it.
@@ -24,11 +28,14 @@ use axum::{Json, Router, http::Uri, middleware, routing::get};
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
-pub use self::server::{CONNECTIONS, serve};
 use self::{error::Error, fields::Fields};
+pub use self::{
+    pods::LARGEST_ANSWER,
+    server::{CONNECTIONS, serve},
+};
 use crate::{
-    admission::Bans, clients::Clients, conn_id::ConnIds, metrics::Metrics, registry::Registry,
-    tokens::Tokens,
+    admission::Bans, clients::Clients, conn_id::ConnIds, metrics::Metrics, peers::Peers,
+    registry::Registry, tokens::Tokens,
 };
 
 /// Looks at all connections or bans that may be under way at once; more wait. Each takes a thread.
@@ -50,6 +57,8 @@ pub struct Subjects {
     pub bans: Bans,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// The other pods, where there are others.
+    pub peers: Option<Peers>,
 }
 
 struct Inner {
@@ -101,9 +110,14 @@ impl Management {
 /// What is answered; an error is JSON too.
 type Answer<T> = Result<Json<T>, Error>;
 
-/// All that can be asked for.
+/// All that can be asked for, by whoever may.
 fn router(management: Management) -> Router {
     let guard = middleware::from_fn_with_state(management.clone(), guard::guard);
+    resources(management).layer(guard)
+}
+
+/// All that can be asked for.
+fn resources(management: Management) -> Router {
     Router::new()
         .route("/api/v1", get(index))
         .route("/api/v1/", get(index))
@@ -123,7 +137,6 @@ fn router(management: Management) -> Router {
             Error::NotFound("there is nothing here; GET /api/v1/ lists what there is".to_owned())
         })
         .method_not_allowed_fallback(async || Error::Method)
-        .layer(guard)
         .with_state(management)
 }
 

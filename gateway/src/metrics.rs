@@ -33,6 +33,8 @@ mod cluster;
 mod peers;
 /// Of who has which clientid.
 mod ownership;
+/// Of pods that died.
+mod loss;
 /// The adapter's methods.
 mod adapter_method;
 /// What is shown of the mirror.

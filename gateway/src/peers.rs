@@ -19,7 +19,8 @@ use std::{
 use dashmap::DashMap;
 use proto::{
     cluster::{
-        PeerAnswer, PeerCall, Ping, Sealed, Yield, peer_call::Request, peer_client::PeerClient,
+        Manage, Managed, PeerAnswer, PeerCall, Ping, Sealed, Yield, peer_call::Request,
+        peer_client::PeerClient,
     },
     stream::{Command, command::Kind},
 };
@@ -36,11 +37,15 @@ use crate::{
     cluster::{Cluster, Whereabouts},
     conn_id::age,
     connection::CallError,
+    management::LARGEST_ANSWER,
     seal::{self, Sealer},
 };
 
 /// By how much the clocks of two pods may differ, and how long a call is good.
 const GOOD: Duration = Duration::from_secs(60);
+
+/// By how much a sealed message is larger than what it carries, at most.
+pub const SEAL: usize = 1024;
 
 /// Pods whose addresses are remembered.
 const REMEMBERED: usize = 1_000;
@@ -134,30 +139,58 @@ impl Peers {
     /// The pod is gone, or cannot be asked.
     pub async fn have_yield(&self, pod: &Pod, clientid: &str, claim: u64) -> Result<(), Silent> {
         let clientid = clientid.to_owned();
-        self.request(pod, Request::Yield(Yield { clientid, claim }))
-            .await
-            .map(drop)
+        let call = PeerCall {
+            request: Some(Request::Yield(Yield { clientid, claim })),
+            ..PeerCall::default()
+        };
+        self.ask(pod, call).await.map(drop)
     }
 
-    /// Asks that pod whether it lives.
+    /// The other pods that live, as far as Redis has told.
+    #[must_use]
+    pub fn others(&self) -> Vec<Pod> {
+        self.0.cluster.others()
+    }
+
+    /// Asks that pod what another one's management API was asked.
+    ///
+    /// # Errors
+    /// The pod is gone, or cannot be asked.
+    pub async fn manage(&self, pod: &Pod, manage: Manage) -> Result<Managed, Silent> {
+        let call = PeerCall {
+            request: Some(Request::Manage(manage)),
+            ..PeerCall::default()
+        };
+        Ok(self.ask(pod, call).await?.managed.unwrap_or_default())
+    }
+
+    /// Asks a pod that Redis has forgotten whether it lives, where it was called last.
     ///
     /// # Errors
     /// It is gone, or cannot be asked.
-    pub async fn ping(&self, pod: &Pod) -> Result<(), Silent> {
-        self.request(pod, Request::Ping(Ping {})).await.map(drop)
-    }
-
-    async fn request(&self, pod: &Pod, request: Request) -> Result<PeerAnswer, Silent> {
+    pub async fn ping(&self, pod: &Pod, address: String) -> Result<(), Silent> {
         let call = PeerCall {
-            request: Some(request),
+            request: Some(Request::Ping(Ping {})),
             ..PeerCall::default()
         };
-        self.ask(pod, call).await
+        let address = Address {
+            text: address,
+            is_former: true,
+        };
+        self.ask_at(address, pod, call).await.map(drop)
     }
 
     /// Makes a call, whose address, time and nonce are still to be filled in.
     async fn ask(&self, pod: &Pod, call: PeerCall) -> Result<PeerAnswer, Silent> {
-        let Address { text, is_former } = self.find(pod).await?;
+        self.ask_at(self.find(pod).await?, pod, call).await
+    }
+
+    async fn ask_at(
+        &self,
+        Address { text, is_former }: Address,
+        pod: &Pod,
+        call: PeerCall,
+    ) -> Result<PeerAnswer, Silent> {
         let nonce = fastrand::u64(..);
         let call = PeerCall {
             pod: pod.as_ref().to_owned(),
@@ -268,7 +301,8 @@ impl Peers {
             .tcp_nodelay(true)
             .http2_keep_alive_interval(GOOD)
             .keep_alive_while_idle(true);
-        let client = PeerClient::new(endpoint.connect_lazy());
+        let client = PeerClient::new(endpoint.connect_lazy())
+            .max_decoding_message_size(LARGEST_ANSWER + SEAL);
         self.0
             .channels
             .retain(|known, _| self.0.cluster.is_known(known));

@@ -4,6 +4,8 @@
 mod clientids;
 /// Redis that goes away.
 mod faults;
+/// Pods that die.
+mod losses;
 /// Sentinel and Redis Cluster.
 mod modes;
 /// Calls for connections of other pods.

@@ -17,6 +17,8 @@ mod access;
 mod clients;
 /// Bans.
 mod bans;
+/// More than one pod.
+mod pods;
 /// What is wrong with a request, and what takes too long.
 mod bounds;
 

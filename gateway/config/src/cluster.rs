@@ -66,6 +66,9 @@ pub struct Cluster {
 
     /// Who has a clientid, of all pods, with `broker.kind: redis`.
     pub clientids: Clientids,
+
+    /// What becomes of the connections of a pod that dies, with `broker.kind: redis`.
+    pub pod_loss: PodLoss,
 }
 
 /// The port at which other pods call this one: for a handler that called them about a connection of this pod.
@@ -116,6 +119,37 @@ pub struct Clientids {
     pub renewals: u32,
 }
 
+/// When a pod dies (`cluster.lease` has run out, and it does not answer when it is asked), another one calls
+/// `OnSocketClosed` with the reason `pod_lost` for the connections that it had. Handlers of the ordered stream find out by
+/// themselves.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct PodLoss {
+    /// How often a pod writes into Redis which handler knows which of its connections. What is younger when it dies is
+    /// not told, or told twice.
+    #[serde(with = "Period")]
+    pub interval: Duration,
+
+    /// How long Redis keeps that of a pod that died, while no other pod is there to see to it; and for how long a pod that
+    /// wakes up finds out that it was taken for dead.
+    #[serde(with = "Period")]
+    pub keep: Duration,
+
+    /// How many handlers are called at a time.
+    #[serde(with = "Count::<1, 10_000>")]
+    pub concurrent_calls: u32,
+}
+
+impl Default for PodLoss {
+    fn default() -> Self {
+        Self {
+            interval: Duration::from_millis(200),
+            keep: Duration::from_secs(24 * 3600),
+            concurrent_calls: 64,
+        }
+    }
+}
+
 impl Default for Clientids {
     fn default() -> Self {
         Self {
@@ -147,6 +181,7 @@ impl Default for Cluster {
             probe_interval: Duration::from_secs(5),
             peers: Peers::default(),
             clientids: Clientids::default(),
+            pod_loss: PodLoss::default(),
         }
     }
 }

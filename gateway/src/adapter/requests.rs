@@ -1,6 +1,5 @@
 //! Unary calls: each becomes a command of the connection that it names.
 
-use futures_util::future::BoxFuture;
 use proto::{
     cluster::PeerAnswer,
     exproto::{
@@ -18,7 +17,6 @@ use crate::{
     connection::{CallError, Handle},
     metrics::AdapterMethod,
     mirror::Known,
-    peers::Local,
 };
 
 type Answer = Result<Response<CodeResponse>, Status>;
@@ -94,31 +92,21 @@ impl Adapter {
     }
 }
 
-impl Local for Adapter {
-    fn carry_out<'a>(
-        &'a self,
-        conn: &'a str,
-        command: Kind,
-        by_mirror: bool,
-    ) -> BoxFuture<'a, PeerAnswer> {
-        Box::pin(async move {
-            let outcome = match self.find(conn) {
-                Ok(Found::Here(handle)) => self.carry_out_for(&handle, command, by_mirror).await,
-                // It was passed on to whom the conn names, so nobody has it.
-                Ok(Found::There(..)) => Err(CallError::Gone),
-                Err(error) => Err(error),
-            };
-            let (outcome, session_present) = told(outcome);
-            PeerAnswer {
-                nonce: 0,
-                response: Some(code::response(outcome)),
-                session_present,
-            }
-        })
-    }
-
-    fn give_up<'a>(&'a self, clientid: &'a str, claim: u64) -> BoxFuture<'a, ()> {
-        Box::pin(self.clients.give_up(clientid, claim))
+impl Adapter {
+    /// What another pod has passed on, for a connection of this one.
+    pub async fn passed_here(&self, conn: &str, command: Kind, by_mirror: bool) -> PeerAnswer {
+        let outcome = match self.find(conn) {
+            Ok(Found::Here(handle)) => self.carry_out_for(&handle, command, by_mirror).await,
+            // It was passed on to whom the conn names, so nobody has it.
+            Ok(Found::There(..)) => Err(CallError::Gone),
+            Err(error) => Err(error),
+        };
+        let (outcome, session_present) = told(outcome);
+        PeerAnswer {
+            response: Some(code::response(outcome)),
+            session_present,
+            ..PeerAnswer::default()
+        }
     }
 }
 

@@ -105,6 +105,32 @@ impl Names {
         format!("{}{{filters}}.addresses", self.prefix)
     }
 
+    /// The lives of pods that are not over, and until when each has said that it goes on.
+    pub(crate) fn lives(&self) -> String {
+        format!("{}{{filters}}.lives", self.prefix)
+    }
+
+    /// Where the pod of each of them is called.
+    pub(crate) fn lives_at(&self) -> String {
+        format!("{}{{filters}}.lives.at", self.prefix)
+    }
+
+    /// Which pod sees to what is left of a life.
+    pub(crate) fn heir(&self, life: &str) -> String {
+        format!("{}{{filters}}.heir.{life}", self.prefix)
+    }
+
+    /// That a life is over, whatever its pod believes.
+    pub(crate) fn fence(&self, life: &str) -> String {
+        format!("{}{{filters}}.fence.{life}", self.prefix)
+    }
+
+    /// Which handler knows which connection of a life.
+    pub(crate) fn known(&self, life: &str) -> String {
+        let partition = Partition::of(life).0;
+        format!("{}{{p{partition:02}}}.known.{life}", self.prefix)
+    }
+
     /// The pods, and until when each has said that it lives.
     pub(super) fn pods(&self) -> String {
         format!("{}{{filters}}.pods", self.prefix)

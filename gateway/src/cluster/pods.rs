@@ -4,7 +4,14 @@
 //! its own, and each change also in a stream and a channel, in one step: so whoever has read the keys and hears the
 //! channel misses nothing.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use bytes::Bytes;
 use proto::cluster::{Change, PodAddress};
@@ -30,7 +37,13 @@ for _, gone in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', '(' .. now)) 
 end
 redis.call('HSET', KEYS[3], ARGV[1], ARGV[3])
 redis.call('PEXPIRE', KEYS[2], 3 * ARGV[2])
-return {new, redis.call('HGETALL', KEYS[3])}
+local fenced, began = redis.call('GET', KEYS[6]) and 1 or 0, 0
+if fenced == 0 then
+  began = redis.call('ZADD', KEYS[4], now + ARGV[2], ARGV[4])
+  redis.call('HSET', KEYS[5], ARGV[4], ARGV[3])
+end
+local silent = redis.call('ZRANGEBYSCORE', KEYS[4], '-inf', '(' .. now, 'LIMIT', 0, 16)
+return {new, redis.call('HGETALL', KEYS[3]), fenced, began, silent}
 ";
 
 const CHANGE: &str = r"
@@ -56,9 +69,14 @@ pub(super) struct Pods {
     address: String,
     lease: Duration,
     verb: &'static str,
+    /// Counts the lives of this pod: one ends when others have taken it for gone and seen to what was left.
+    life: AtomicU64,
     live: Script,
     change: Script,
 }
+
+/// What Redis answers to a pod that says that it lives.
+type Lived = (u8, HashMap<String, Vec<u8>>, u8, u8, Vec<String>);
 
 /// Who lives.
 pub(super) struct Living {
@@ -66,6 +84,12 @@ pub(super) struct Living {
     pub(super) was_gone: bool,
     /// The others, and where each is called; empty for one that cannot be.
     pub(super) others: HashMap<Pod, String>,
+    /// Others have seen to what was left of this life of the pod.
+    pub(super) is_fenced: bool,
+    /// Redis did not know of this life.
+    pub(super) is_new: bool,
+    /// Lives that nobody has heard of for a lease: some of them.
+    pub(super) silent: Vec<String>,
 }
 
 impl Pods {
@@ -83,18 +107,34 @@ impl Pods {
             sealer,
             lease,
             verb,
+            life: AtomicU64::new(1),
             live: Script::new(LIVE),
             change: Script::new(CHANGE),
         }
     }
 
+    /// This life of the pod.
+    pub(super) fn life(&self) -> String {
+        format!("{}/{}", self.own, self.life.load(Relaxed))
+    }
+
+    /// It begins another one. Which.
+    pub(super) fn begin_life(&self) -> String {
+        self.life.fetch_add(1, Relaxed);
+        self.life()
+    }
+
     /// Says that this pod lives, and tells who does.
     pub(super) async fn live(&self, link: &Link) -> Result<Living, Failure> {
         let lease = self.lease.as_millis().to_string();
+        let life = self.life();
         let keys = [
             self.names.pods(),
             self.names.filters(&self.own),
             self.names.addresses(),
+            self.names.lives(),
+            self.names.lives_at(),
+            self.names.fence(&life),
         ];
         let keys = keys.each_ref().map(String::as_str);
         let address = self.sealer.seal(
@@ -104,8 +144,13 @@ impl Pods {
                 address: self.address.clone(),
             },
         );
-        let arguments = [self.own.as_bytes(), lease.as_bytes(), &address];
-        let (new, pods): (u8, HashMap<String, Vec<u8>>) =
+        let arguments = [
+            self.own.as_bytes(),
+            lease.as_bytes(),
+            &address,
+            life.as_bytes(),
+        ];
+        let (new, pods, fenced, began, silent): Lived =
             link.script(&self.live, &keys, &arguments).await?;
         let others = pods.into_iter().filter(|(pod, _)| **pod != *self.own);
         Ok(Living {
@@ -113,6 +158,9 @@ impl Pods {
             others: others
                 .map(|(pod, sealed)| (Pod::from(&*pod), self.address_of(&pod, sealed)))
                 .collect(),
+            is_fenced: fenced == 1,
+            is_new: began == 1,
+            silent,
         })
     }
 
@@ -126,7 +174,7 @@ impl Pods {
     }
 
     /// What a pod says of where it is called.
-    fn address_of(&self, pod: &str, sealed: Vec<u8>) -> String {
+    pub(super) fn address_of(&self, pod: &str, sealed: Vec<u8>) -> String {
         match self
             .sealer
             .open::<PodAddress>(Kind::Address, &sealed.into())
@@ -167,7 +215,13 @@ impl Pods {
         link.command::<()>(&pods, &forget).await?;
         let mut forget = redis::cmd("HDEL");
         forget.arg(&addresses).arg(&*self.own);
-        link.command(&addresses, &forget).await
+        link.command::<()>(&addresses, &forget).await?;
+        let lives = self.names.lives();
+        let mut forget = redis::cmd("ZREM");
+        forget.arg(&lives).arg(self.life());
+        link.command::<()>(&lives, &forget).await?;
+        let known = self.names.known(&self.life());
+        link.command(&known, redis::cmd("DEL").arg(&known)).await
     }
 
     async fn write(

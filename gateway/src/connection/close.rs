@@ -47,6 +47,8 @@ pub enum CloseReason {
     HandlerUnavailable,
     /// The pod is shutting down.
     Draining,
+    /// The pod died, or was taken for dead by others.
+    PodLost,
     /// The socket failed.
     Socket(SocketFailure),
 }
@@ -77,7 +79,7 @@ pub enum Blame {
 
 impl CloseReason {
     /// Every reason, for metrics.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::TcpClosed,
         Self::SslClosed,
         Self::Normal,
@@ -98,6 +100,7 @@ impl CloseReason {
         Self::HandlerLost,
         Self::HandlerUnavailable,
         Self::Draining,
+        Self::PodLost,
         Self::Socket(SocketFailure::Reset),
         Self::Socket(SocketFailure::TimedOut),
         Self::Socket(SocketFailure::BrokenPipe),
@@ -128,6 +131,7 @@ impl CloseReason {
             Self::HandlerLost => "handler_lost",
             Self::HandlerUnavailable => "handler_unavailable",
             Self::Draining => "draining",
+            Self::PodLost => "pod_lost",
             Self::Socket(SocketFailure::Reset) => "econnreset",
             Self::Socket(SocketFailure::TimedOut) => "etimedout",
             Self::Socket(SocketFailure::BrokenPipe) => "epipe",
@@ -166,7 +170,9 @@ impl CloseReason {
             | Self::HandlerTimeout
             | Self::HandlerLost
             | Self::HandlerUnavailable => Blame::Handler,
-            Self::Kicked | Self::Banned | Self::Expired | Self::Draining => Blame::Operator,
+            Self::Kicked | Self::Banned | Self::Expired | Self::Draining | Self::PodLost => {
+                Blame::Operator
+            }
         }
     }
 

@@ -115,6 +115,11 @@ impl Delivery {
             self.introduce().await?;
             return Ok(Told::Acknowledged);
         }
+        if matches!(self.event, Event::Closed(CloseReason::PodLost))
+            && self.standing.was_told_by_others()
+        {
+            return Ok(Told::Forgotten);
+        }
         let mut attempt = 1 + self.earlier();
         let mut frame = self.frame();
         let mut is_repeat = false;
@@ -209,6 +214,7 @@ impl Delivery {
             match called.await {
                 Ok(()) => {
                     self.standing.introduced = true;
+                    self.note();
                     return Ok(());
                 }
                 Err(Failure::Unreached { .. }) => {
@@ -220,6 +226,17 @@ impl Delivery {
             }
             self.pause().await?;
         }
+    }
+
+    /// If this pod dies, others can tell the handler.
+    fn note(&mut self) {
+        // What they knew of another handler goes first.
+        self.standing.record = None;
+        let (index, bound) = (&self.shared.settings.index, &self.standing.bound);
+        self.standing.record = index
+            .as_ref()
+            .zip(bound.as_ref())
+            .map(|(index, bound)| index.record(&self.shared.id, bound.life().address()));
     }
 
     /// Waits until there is an endpoint that callbacks go to.

@@ -14,6 +14,7 @@ use crate::{
     admission::Gate,
     broker::{Broker, queue},
     handler::{Handlers, stream::Outcome},
+    loss::Index,
     metrics::{ListenerMetrics, Metrics},
     mirror::Mirror,
 };
@@ -39,6 +40,8 @@ pub struct Settings {
     pub executor: Option<Arc<dyn Executor>>,
     /// Who is told in their place, of bytes alone; for benchmarks.
     pub in_process: Option<InProcess>,
+    /// Where it is noted which handler knows a connection, for whoever tells it of the end if this pod dies.
+    pub index: Option<Index>,
     /// Who routes messages.
     pub broker: Broker,
     /// What is counted for the listener.

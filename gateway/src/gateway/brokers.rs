@@ -4,16 +4,18 @@ use std::{net::SocketAddr, sync::Arc};
 
 use config::{Bind, BrokerKind, Config};
 
-use super::{Error, headers};
+use super::{Error, Ports, headers, local::Local};
 use crate::{
-    adapter::Adapter,
     broker::{self, Broker, others::Pod},
     cluster::{self, Cluster, Tasks},
     conn_id::ConnIds,
+    handler::Handlers,
+    loss::{self, Index, Loss},
     metrics::Metrics,
     ownership::{self, Ownership},
     peers::{self, Peers},
     redis::Link,
+    registry::Registry,
     seal::Sealer,
 };
 
@@ -29,6 +31,7 @@ pub(super) struct SharedBroker {
     sealer: Arc<Sealer>,
     peers: Peers,
     ownership: Ownership,
+    loss: Loss,
     _tasks: (Tasks, ownership::Tasks),
 }
 
@@ -43,9 +46,14 @@ impl SharedBroker {
         self.ownership.clone()
     }
 
+    /// Where connections note which handler knows them.
+    pub(super) fn index(&self) -> Index {
+        self.loss.index().clone()
+    }
+
     /// What takes the calls of other pods.
-    pub(super) fn server(&self, own: Pod, adapter: Arc<Adapter>) -> peers::Server {
-        peers::Server::new(own, self.sealer.clone(), adapter)
+    pub(super) fn server(&self, own: Pod, local: Local) -> peers::Server {
+        peers::Server::new(own, self.sealer.clone(), Arc::new(local))
     }
 
     /// Others forget this pod at once, as far as they can be told.
@@ -54,14 +62,38 @@ impl SharedBroker {
     }
 }
 
-/// Starts it. Within a runtime; does not wait for Redis. `bound` is where other pods call this one.
-pub(super) fn start(
-    config: &Config,
-    pod: &str,
-    ids: &ConnIds,
-    bound: Option<SocketAddr>,
-    metrics: &Arc<Metrics>,
-) -> Result<Brokers, Error> {
+/// What a broker needs of this pod.
+pub(super) struct Here<'a> {
+    ids: &'a Arc<ConnIds>,
+    registry: &'a Registry,
+    handlers: &'a Handlers,
+    /// Where handlers call this pod.
+    adapter: SocketAddr,
+    /// Where other pods do.
+    peers: Option<SocketAddr>,
+    metrics: &'a Arc<Metrics>,
+}
+
+impl<'a> Here<'a> {
+    pub(super) fn new(
+        (ids, registry, handlers): (&'a Arc<ConnIds>, &'a Registry, &'a Handlers),
+        ports: &Ports,
+        metrics: &'a Arc<Metrics>,
+    ) -> Self {
+        Self {
+            ids,
+            registry,
+            handlers,
+            adapter: ports.adapter.1,
+            peers: ports.peers.as_ref().map(|(_, address)| *address),
+            metrics,
+        }
+    }
+}
+
+/// Starts it. Within a runtime; does not wait for Redis.
+pub(super) fn start(config: &Config, pod: &str, here: &Here<'_>) -> Result<Brokers, Error> {
+    let Here { ids, metrics, .. } = here;
     let settings = settings(&config.broker, pod);
     let brokers = match config.broker.kind {
         BrokerKind::Memory => Brokers {
@@ -71,7 +103,7 @@ pub(super) fn start(
         BrokerKind::Redis => {
             let (link, pushes) = Link::start(&config.redis, &config.cluster, metrics)?;
             let sealer = Arc::new(Sealer::new(ids.key_for("what pods tell each other")));
-            let part = part(config, ids, bound, sealer.clone());
+            let part = part(config, ids, here.peers, sealer.clone());
             let cluster = Cluster::new(part, link);
             let timeout = config.cluster.peers.timeout;
             let peers = Peers::new(cluster.clone(), sealer.clone(), timeout);
@@ -86,6 +118,15 @@ pub(super) fn start(
                 peers.clone(),
             );
             metrics.observe_ownership(&ownership);
+            let with = loss::With {
+                cluster: cluster.clone(),
+                peers: peers.clone(),
+                ids: Arc::clone(ids),
+                registry: here.registry.clone(),
+                handlers: here.handlers.clone(),
+            };
+            let loss = Loss::start(pod_loss(config, here.adapter), with);
+            metrics.observe_loss(&loss);
             Brokers {
                 broker,
                 shared: Some(SharedBroker {
@@ -93,6 +134,7 @@ pub(super) fn start(
                     sealer,
                     peers,
                     ownership,
+                    loss,
                     _tasks: (tasks, renewing),
                 }),
             }
@@ -131,6 +173,17 @@ fn clientids(config: &config::Clientids) -> ownership::Settings {
         timeout: config.timeout,
         ttl: config.ttl,
         renewals: config.renewals,
+    }
+}
+
+fn pod_loss(config: &Config, adapter: SocketAddr) -> loss::Settings {
+    let own = &config.cluster.pod_loss;
+    loss::Settings {
+        interval: own.interval,
+        keep: own.keep,
+        concurrent_calls: own.concurrent_calls as usize,
+        patience: config.handler.park_timeout,
+        headers: headers::of_pod(config, adapter),
     }
 }
 

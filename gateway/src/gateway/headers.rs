@@ -29,15 +29,8 @@ pub(super) fn headers(
     listener: &config::Listener,
     adapter: SocketAddr,
 ) -> HeaderMap {
-    // A little longer than we wait, so that we say when time is up and not the handler's library.
-    let told = config.handler.deadline + TOLD_LONGER;
-    // gRPC takes eight digits.
-    let deadline = match told.as_millis() {
-        millis if millis < 100_000_000 => format!("{millis}m"),
-        _ => format!("{}S", told.as_secs()),
-    };
-    let pairs: [(HeaderName, &str); 3] = [
-        (HeaderName::from_static("grpc-timeout"), &deadline),
+    let mut headers = of_pod(config, adapter);
+    let pairs = [
         (
             HeaderName::from_static("exproto-listener"),
             listener.name.as_str(),
@@ -47,11 +40,26 @@ pub(super) fn headers(
             listener.transport.as_str(),
         ),
     ];
-    let mut headers = handler::headers();
     for (name, value) in pairs {
         if let Ok(value) = HeaderValue::from_str(value) {
             headers.insert(name, value);
         }
+    }
+    headers
+}
+
+/// The metadata that callbacks carry whatever they are about.
+pub(super) fn of_pod(config: &Config, adapter: SocketAddr) -> HeaderMap {
+    // A little longer than we wait, so that we say when time is up and not the handler's library.
+    let told = config.handler.deadline + TOLD_LONGER;
+    // gRPC takes eight digits.
+    let deadline = match told.as_millis() {
+        millis if millis < 100_000_000 => format!("{millis}m"),
+        _ => format!("{}S", told.as_secs()),
+    };
+    let mut headers = handler::headers();
+    if let Ok(deadline) = HeaderValue::from_str(&deadline) {
+        headers.insert(HeaderName::from_static("grpc-timeout"), deadline);
     }
     if let Some(address) = adapter_address(config, adapter)
         && let Ok(address) = HeaderValue::from_str(&address)

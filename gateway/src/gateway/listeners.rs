@@ -15,6 +15,7 @@ use crate::{
     connection::{CloseReason, Executor, Handle, InProcess, Policy, Settings, Tuning},
     handler::Handlers,
     listen::{self, Connections, Listener, Security, Sockets},
+    loss::Index,
     metrics::{ListenerMetrics, Metrics},
 };
 
@@ -25,6 +26,8 @@ pub(super) struct Shared {
     pub(super) executor: Option<Arc<dyn Executor>>,
     pub(super) in_process: Option<InProcess>,
     pub(super) mirror: Option<mirror::Started>,
+    /// Where it is noted which handler knows a connection, where there are other pods.
+    pub(super) index: Option<Index>,
     pub(super) broker: Broker,
     pub(super) metrics: Arc<Metrics>,
     /// Sockets that wait for their device to close.
@@ -220,6 +223,8 @@ impl Listeners {
             handlers: shared.handlers.clone(),
             executor: shared.executor.clone(),
             in_process: shared.in_process.clone(),
+            // Handlers of the ordered stream find out by themselves that a pod is gone.
+            index: shared.index.clone().filter(|_| shared.executor.is_none()),
             broker: shared.broker.clone(),
             counts: counts.clone(),
             metrics: shared.metrics.clone(),

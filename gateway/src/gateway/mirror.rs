@@ -52,6 +52,8 @@ impl Started {
             handlers: mirror.handlers.clone(),
             executor: self.executor.clone(),
             in_process: None,
+            // A shadow ends with its pod.
+            index: None,
             broker: mirror.broker.clone(),
             counts: Arc::default(),
             metrics: mirror.metrics.clone(),

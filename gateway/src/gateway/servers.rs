@@ -29,8 +29,6 @@ use crate::{
 /// Bytes of requests that one HTTP/2 connection of a handler may have on their way. Half of it over 256 is how many
 /// small requests `hyper` lets wait before it takes them for an attack: more than `max_concurrent_calls` can be.
 const ADAPTER_WINDOW: u32 = 16 * 1024 * 1024;
-/// By how much a call of another pod may be larger than what it carries.
-const SEAL: usize = 1024;
 /// How often a handler's connection is asked whether it is still there.
 const ADAPTER_PING: Duration = Duration::from_secs(60);
 
@@ -92,18 +90,18 @@ pub(super) fn serve_peers(
     metrics: Arc<Metrics>,
     end: CancellationToken,
 ) -> Result<AbortOnDropHandle<()>, Error> {
-    let peers = &config.cluster.peers;
+    let limits = &config.cluster.peers;
     // What a handler may send to the adapter must get through here as well.
-    let largest = config.adapter.max_request.bytes() + SEAL;
+    let largest = config.adapter.max_request.bytes() + peers::SEAL;
     let service = PeerServer::new(server).max_decoding_message_size(largest);
     let plain = Security::load("peers", &config::ServerTls::default(), "h2");
     let plain = plain.map_err(|source| Error::Server {
         server: "peers",
         source,
     })?;
-    let door = Door::open(socket, Arc::new(plain), metrics, peers.max_connections);
+    let door = Door::open(socket, Arc::new(plain), metrics, limits.max_connections);
     let serve = Server::builder()
-        .max_concurrent_streams(Some(peers.max_concurrent_calls))
+        .max_concurrent_streams(Some(limits.max_concurrent_calls))
         .initial_connection_window_size(ADAPTER_WINDOW)
         .add_service(service)
         .serve_with_incoming_shutdown(door, end.cancelled_owned());

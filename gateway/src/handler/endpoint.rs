@@ -172,6 +172,11 @@ impl Endpoint {
         })
     }
 
+    /// Its life, whether it takes new connections or not.
+    pub(super) fn life(&self) -> Option<Arc<Life>> {
+        self.state.lock().life.clone()
+    }
+
     /// Whether it takes new connections, be it full or not.
     pub(super) fn is_ready(&self) -> bool {
         self.takes_streams() && self.state.lock().open().is_some()

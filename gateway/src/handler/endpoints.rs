@@ -106,6 +106,13 @@ impl Endpoints {
         }
     }
 
+    /// The endpoint of that address.
+    pub(super) fn at(&self, address: &str) -> Option<Arc<Endpoint>> {
+        let endpoints = self.0.endpoints.load();
+        let found = endpoints.iter().find(|each| each.address() == address);
+        found.cloned()
+    }
+
     /// Tells handlers that the pod is about to go, where they can be told.
     pub(super) fn drain(&self, within: Duration) {
         for endpoint in self.0.endpoints.load().iter() {

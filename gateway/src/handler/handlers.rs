@@ -16,7 +16,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    affinity::Seeker,
+    affinity::{Seeker, Wish},
     bound::Bound,
     budget::Budget,
     canary::Canary,
@@ -198,6 +198,18 @@ impl Handlers {
     pub fn bind(&self, seeker: Seeker<'_>) -> Option<Bound> {
         let canary = self.0.canary.bind(seeker);
         canary.or_else(|| self.0.main.bind(seeker.wish))
+    }
+
+    /// A place at the endpoint of that address, to tell it something; where it is not among those that are found any more,
+    /// at another one, which `key` picks.
+    #[must_use]
+    pub fn bind_at(&self, address: &str, key: u64) -> Option<Bound> {
+        let main = self.0.main.at(address);
+        let known = main.or_else(|| self.0.canary.endpoints().at(address));
+        match known {
+            Some(endpoint) => endpoint.life().and_then(Bound::take),
+            None => self.0.main.bind(Wish::Key(key)),
+        }
     }
 
     /// As `bind`, but waits until an endpoint takes connections. `None` once everybody has given up.

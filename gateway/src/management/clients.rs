@@ -5,7 +5,9 @@ use config::{Network, Transport};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{Answer, Error, Fields, Management, fields::Named, guard::Caller, page::Page};
+use super::{
+    Answer, Error, Fields, Management, fields::Named, guard::Caller, page::Page, pods::Question,
+};
 use crate::connection::{Client, Description, Handle};
 
 /// A client, as lists show it.
@@ -94,64 +96,79 @@ impl Filter {
     }
 }
 
-pub(super) async fn list(State(management): State<Management>, uri: Uri) -> Answer<Value> {
+pub(super) async fn list(
+    State(management): State<Management>,
+    question: Question,
+    uri: Uri,
+) -> Answer<Value> {
     let mut fields = Fields::of_query(&uri)?;
     let filter = Filter::of(&mut fields)?;
     let page = Page::of(&mut fields)?;
     fields.finish()?;
-    let after = page.after_number()?;
-    let answer = management.scan(move |subjects| {
-        let wanted = |handle: &Handle| filter.wants(handle);
-        let found = subjects.registry.page(after, page.limit + 1, wanted);
-        let show = |(_, handle): &(u64, Handle)| {
-            let client = handle.client().ok()?;
-            serde_json::to_value(Shown::of(handle, client)).ok()
-        };
-        page.answer("clients", found, |(number, _)| number.to_string(), show)
-    });
-    Ok(Json(answer.await?))
+    let wanted = move |handle: &Handle| filter.wants(handle);
+    let show = |handle: &Handle| {
+        let client = handle.client().ok()?;
+        serde_json::to_value(Shown::of(handle, client)).ok()
+    };
+    management
+        .list("clients", &question, page, wanted, show)
+        .await
 }
 
 pub(super) async fn show(
     State(management): State<Management>,
     Named(clientid): Named,
+    question: Question,
     uri: Uri,
 ) -> Answer<Value> {
     Fields::of_query(&uri)?.finish()?;
-    let handle = management.client(&clientid)?;
-    let gone = |_| nobody(&clientid);
-    let description = handle.describe().await.map_err(gone)?;
-    let client = handle.client().map_err(gone)?;
-    let Description {
-        subscriptions,
-        all_subscriptions,
-        messages_waiting,
-        message_bytes_waiting,
-    } = description;
-    let subscriptions = subscriptions.into_iter();
-    let detailed = Detailed {
-        shown: Shown::of(&handle, client),
-        local: handle.info().local.to_string(),
-        subscriptions: subscriptions
-            .map(|(filter, qos)| json!({ "filter": filter, "qos": qos }))
-            .collect(),
-        all_subscriptions,
-        messages_waiting,
-        message_bytes_waiting,
-    };
-    let detailed = serde_json::to_value(detailed).map_err(|_| Error::Internal)?;
-    Ok(Json(detailed))
+    match management.detailed(&clientid).await {
+        Err(here @ Error::NotFound(_)) => Ok(Json(management.elsewhere(&question, here).await?)),
+        here => Ok(Json(here?)),
+    }
+}
+
+impl Management {
+    async fn detailed(&self, clientid: &str) -> Result<Value, Error> {
+        let handle = self.client(clientid)?;
+        let gone = |_| nobody(clientid);
+        let description = handle.describe().await.map_err(gone)?;
+        let client = handle.client().map_err(gone)?;
+        let Description {
+            subscriptions,
+            all_subscriptions,
+            messages_waiting,
+            message_bytes_waiting,
+        } = description;
+        let subscriptions = subscriptions.into_iter();
+        let detailed = Detailed {
+            shown: Shown::of(&handle, client),
+            local: handle.info().local.to_string(),
+            subscriptions: subscriptions
+                .map(|(filter, qos)| json!({ "filter": filter, "qos": qos }))
+                .collect(),
+            all_subscriptions,
+            messages_waiting,
+            message_bytes_waiting,
+        };
+        serde_json::to_value(detailed).map_err(|_| Error::Internal)
+    }
 }
 
 pub(super) async fn kick(
     State(management): State<Management>,
     Named(clientid): Named,
     Caller(caller): Caller,
+    question: Question,
     uri: Uri,
 ) -> Answer<Value> {
     Fields::of_query(&uri)?.finish()?;
-    let kicked = management.subjects().clients.kick(&clientid).await;
-    let handle = kicked.ok_or_else(|| nobody(&clientid))?;
+    let kick = management.subjects().clients.kick(&clientid);
+    // Its connection may be in one pod, and its session in another.
+    let (here, answers) = tokio::join!(kick, management.ask_others(&question));
+    let Some(handle) = here else {
+        return Ok(Json(answers.found(nobody(&clientid))?));
+    };
     let conn = handle.as_ref().map(|handle| handle.id().as_str());
     let device = handle.as_ref().map(|handle| handle.info().device);
     tracing::info!(caller, clientid, conn, ?device, "kicked a client");
@@ -162,7 +179,7 @@ pub(super) async fn kick(
 
 fn nobody(clientid: &str) -> Error {
     Error::NotFound(format!(
-        "no client of this pod has the clientid \"{}\"",
+        "no client has the clientid \"{}\"",
         clientid.escape_debug()
     ))
 }

@@ -5,8 +5,11 @@ use config::{Network, Transport};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{Answer, Error, Fields, Management, fields::Named, guard::Caller, page::Page};
+use super::{
+    Answer, Error, Fields, Management, fields::Named, guard::Caller, page::Page, pods::Question,
+};
 use crate::{
+    broker::others::Pod,
     conn_id::Place,
     connection::{CloseReason, Handle},
 };
@@ -38,7 +41,11 @@ impl<'a> Shown<'a> {
     }
 }
 
-pub(super) async fn list(State(management): State<Management>, uri: Uri) -> Answer<Value> {
+pub(super) async fn list(
+    State(management): State<Management>,
+    question: Question,
+    uri: Uri,
+) -> Answer<Value> {
     let mut fields = Fields::of_query(&uri)?;
     let authenticated: Option<bool> = match fields.text("authenticated").as_deref() {
         None => None,
@@ -50,7 +57,6 @@ pub(super) async fn list(State(management): State<Management>, uri: Uri) -> Answ
     let network: Option<Network> = fields.parse("network")?;
     let page = Page::of(&mut fields)?;
     fields.finish()?;
-    let after = page.after_number()?;
     let wanted = move |handle: &Handle| {
         let device = handle.info().device.ip();
         authenticated.is_none_or(|wanted| handle.client().is_ok() == wanted)
@@ -59,21 +65,23 @@ pub(super) async fn list(State(management): State<Management>, uri: Uri) -> Answ
                 .is_none_or(|name| handle.listener() == name)
             && network.is_none_or(|network| network.0.contains(&device))
     };
-    let answer = management.scan(move |subjects| {
-        let found = subjects.registry.page(after, page.limit + 1, wanted);
-        let show = |(_, handle): &(u64, Handle)| serde_json::to_value(Shown::of(handle)).ok();
-        page.answer("connections", found, |(number, _)| number.to_string(), show)
-    });
-    Ok(Json(answer.await?))
+    let show = |handle: &Handle| serde_json::to_value(Shown::of(handle)).ok();
+    management
+        .list("connections", &question, page, wanted, show)
+        .await
 }
 
 pub(super) async fn show(
     State(management): State<Management>,
     Named(conn): Named,
+    question: Question,
     uri: Uri,
 ) -> Answer<Value> {
     Fields::of_query(&uri)?.finish()?;
-    let handle = management.connection(&conn)?;
+    let handle = match management.connection(&conn)? {
+        Found::Here(handle) => handle,
+        Found::There(pod) => return management.ask_its_pod(&question, pod).await,
+    };
     let mut shown = serde_json::to_value(Shown::of(&handle)).map_err(|_| Error::Internal)?;
     let certificate = handle.info().details.certificate();
     shown["certificate"] =
@@ -85,10 +93,14 @@ pub(super) async fn close(
     State(management): State<Management>,
     Named(conn): Named,
     Caller(caller): Caller,
+    question: Question,
     uri: Uri,
 ) -> Answer<Value> {
     Fields::of_query(&uri)?.finish()?;
-    let handle = management.connection(&conn)?;
+    let handle = match management.connection(&conn)? {
+        Found::Here(handle) => handle,
+        Found::There(pod) => return management.ask_its_pod(&question, pod).await,
+    };
     let client = handle.client().ok();
     let clientid = client.map(|client| &*client.clientid);
     tracing::info!(caller, conn, device = %handle.info().device, clientid, "closed a connection");
@@ -99,16 +111,37 @@ pub(super) async fn close(
     ))
 }
 
+/// A connection that is named.
+enum Found {
+    Here(Handle),
+    /// It is, or was, that pod's.
+    There(Pod),
+}
+
 impl Management {
-    fn connection(&self, conn: &str) -> Result<Handle, Error> {
+    fn connection(&self, conn: &str) -> Result<Found, Error> {
         let subjects = self.subjects();
         let place = subjects.ids.locate(conn);
-        let handle = match place.map_err(|error| Error::NotFound(error.to_string()))? {
-            Place::Here(sequence) => subjects.registry.get(sequence),
-            Place::Elsewhere(_) => None,
-        };
-        let gone =
-            || Error::NotFound("this pod has no such connection; it may have ended".to_owned());
-        handle.ok_or_else(gone)
+        match place.map_err(|error| Error::NotFound(error.to_string()))? {
+            Place::Here(sequence) => {
+                let found = subjects.registry.get(sequence);
+                found.map(Found::Here).ok_or_else(gone)
+            }
+            Place::Elsewhere(pod) if self.others().contains(&pod) => Ok(Found::There(pod)),
+            Place::Elsewhere(_) => Err(gone()),
+        }
     }
+
+    async fn ask_its_pod(&self, question: &Question, pod: Pod) -> Answer<Value> {
+        if question.is_of_pod {
+            return Err(gone());
+        }
+        let path = question.path();
+        let answers = self.ask(question, vec![(pod, path)]).await;
+        Ok(Json(answers.found(gone())?))
+    }
+}
+
+fn gone() -> Error {
+    Error::NotFound("there is no such connection; it may have ended".to_owned())
 }

@@ -29,6 +29,14 @@ pub(super) enum Error {
     /// It is not there.
     #[error("{0}")]
     NotFound(String),
+    /// Another pod says no, or does not answer.
+    #[error("pod {pod}: {why}")]
+    Elsewhere {
+        /// Which.
+        pod: String,
+        /// What it says, or what is in the way.
+        why: String,
+    },
     /// That cannot be done to it.
     #[error("this cannot be done here; GET /api/v1/ lists what can")]
     Method,
@@ -60,6 +68,7 @@ impl Error {
             Self::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorized"),
             Self::Field { .. } | Self::Body(_) => (StatusCode::BAD_REQUEST, "bad_request"),
             Self::NotFound(_) => (StatusCode::NOT_FOUND, "not_found"),
+            Self::Elsewhere { .. } => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
             Self::Method => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
             Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "too_large"),
             Self::Busy => (StatusCode::TOO_MANY_REQUESTS, "busy"),

@@ -51,10 +51,15 @@ impl Management {
 }
 
 /// Who asks, for the log: the address, and the name in the certificate.
+#[derive(Clone)]
 pub(super) struct Caller(pub(super) String);
 
 impl Caller {
-    fn of(extensions: &Extensions) -> Self {
+    pub(super) fn of(extensions: &Extensions) -> Self {
+        // Another pod has told.
+        if let Some(caller) = extensions.get::<Self>() {
+            return caller.clone();
+        }
         Self(match extensions.get::<Peer>() {
             Some(Peer { address, names }) => match names.first() {
                 Some(name) => format!("{address} ({})", name.escape_debug()),

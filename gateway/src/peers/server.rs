@@ -7,7 +7,7 @@ use std::{
 
 use futures_util::future::BoxFuture;
 use proto::{
-    cluster::{PeerAnswer, PeerCall, Sealed, peer_call, peer_server::Peer},
+    cluster::{Manage, Managed, PeerAnswer, PeerCall, Sealed, peer_call, peer_server::Peer},
     stream::command::Kind,
 };
 use tonic::{Request, Response, Status};
@@ -34,6 +34,9 @@ pub trait Local: Send + Sync {
 
     /// Another pod has a clientid by that claim: gives it up, unless this one has it by a higher one.
     fn give_up<'a>(&'a self, clientid: &'a str, claim: u64) -> BoxFuture<'a, ()>;
+
+    /// Answers what another pod's management API was asked, for this pod alone.
+    fn manage(&self, manage: Manage) -> BoxFuture<'_, Managed>;
 }
 
 /// The service.
@@ -97,6 +100,10 @@ impl Server {
                 self.local.give_up(&asked.clientid, asked.claim).await;
                 Ok(PeerAnswer::default())
             }
+            peer_call::Request::Manage(manage) => Ok(PeerAnswer {
+                managed: Some(self.local.manage(manage).await),
+                ..PeerAnswer::default()
+            }),
             peer_call::Request::Ping(_) => Ok(PeerAnswer::default()),
         }
     }
@@ -130,6 +137,10 @@ mod tests {
 
         fn give_up<'a>(&'a self, _: &'a str, _: u64) -> BoxFuture<'a, ()> {
             Box::pin(async {})
+        }
+
+        fn manage(&self, _: Manage) -> BoxFuture<'_, Managed> {
+            Box::pin(async { Managed::default() })
         }
     }
 

@@ -5,6 +5,7 @@ use std::task::{Context, Poll, ready};
 use crate::{
     connection::CloseReason,
     handler::{Bound, Failure},
+    loss::Record,
 };
 
 /// How a connection stands with its handler.
@@ -18,6 +19,8 @@ pub(in crate::connection) struct Standing {
     pub(in crate::connection) met: bool,
     /// How often `OnSocketCreated` was called.
     pub(super) introductions: u32,
+    /// Other pods know of it, where there are others.
+    pub(super) record: Option<Record>,
 }
 
 impl Standing {
@@ -38,6 +41,11 @@ impl Standing {
         let (endpoint, method) = (bound.life().address(), method.as_str());
         tracing::debug!(method, endpoint, %failure, "the handler ended a stream");
         Poll::Ready(CloseReason::from(&failure))
+    }
+
+    /// Another pod has told the handler of the end already, as it took this one for dead.
+    pub(super) fn was_told_by_others(&self) -> bool {
+        self.record.as_ref().is_some_and(Record::is_written)
     }
 
     /// The handler was told of the end.

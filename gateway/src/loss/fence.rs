@@ -1,0 +1,34 @@
+//! Finding out that this pod's life is over: it was frozen or cut off, nobody could ask it, and its heir has told the
+//! handlers that its connections are closed. So they are.
+
+use std::sync::{Arc, atomic::Ordering::Relaxed};
+
+use super::{Counts, Index};
+use crate::{cluster::Cluster, connection::CloseReason, registry::Registry};
+
+/// Watches for it, and for a Redis that has forgotten this pod. Runs for ever.
+pub(super) async fn watch(cluster: Cluster, index: Index, registry: Registry, counts: Arc<Counts>) {
+    let mut lives = cluster.lives();
+    let mut beginnings = 1;
+    while lives.changed().await.is_ok() {
+        let (fenced, begun) = {
+            let lives = lives.borrow_and_update();
+            (lives.fenced.clone(), lives.beginnings)
+        };
+        if fenced.is_some_and(|life| life == cluster.life()) {
+            index.begin(&cluster.begin_life());
+            counts.fenced.fetch_add(1, Relaxed);
+            let connections = registry.snapshot();
+            tracing::error!(
+                connections = connections.len(),
+                "other pods took this one for dead, and have told its handlers so: all its connections are closed"
+            );
+            for handle in connections {
+                handle.end(CloseReason::PodLost);
+            }
+        } else if begun > beginnings {
+            index.tell_all();
+        }
+        beginnings = beginnings.max(begun);
+    }
+}
