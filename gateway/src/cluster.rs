@@ -124,6 +124,8 @@ pub struct Lives {
     pub beginnings: u64,
     /// Those that nobody has heard of for a lease: some of them.
     pub silent: Vec<String>,
+    /// Another one than before: there are other bans of all pods.
+    pub bans: String,
 }
 
 /// Where another pod is.
@@ -303,6 +305,7 @@ impl Inner {
             lives.fenced = living.is_fenced.then(|| self.pods.life());
             lives.beginnings += u64::from(living.is_new);
             lives.silent = living.silent;
+            lives.bans = living.bans;
         });
     }
 

@@ -224,9 +224,9 @@ impl Gateway {
             handlers::start(Whose::Handler, &config.handler, identity.clone(), &registry)?;
         metrics.observe_handlers(&handlers);
         metrics.observe_streams(&handlers);
-        let here = Here::new((&ids, &registry, &handlers), &ports, &metrics);
-        let Brokers { broker, shared } = brokers::start(&config, pod.as_str(), &here)?;
         let bans = Bans::new(&config.bans);
+        let here = Here::new((&ids, &registry), (&handlers, &bans), &ports, &metrics);
+        let Brokers { broker, shared } = brokers::start(&config, pod.as_str(), &here)?;
         let watch = Watch::new(files(&config), watch::POLL);
         let authentication = Authentication::load(&config, metrics.clone())?;
         let authorizer = Authorizer::new(&config.authorization, metrics.clone())?;
@@ -278,7 +278,7 @@ impl Gateway {
             clients: clients.clone(),
             bans,
             metrics: metrics.clone(),
-            peers: shared.as_ref().map(SharedBroker::peers),
+            others: shared.as_ref().map(SharedBroker::others),
         };
         let management = Management::new(subjects, servers.management_tokens(), &config.management);
         let local = Local::new(&adapter, &management);

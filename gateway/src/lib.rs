@@ -64,6 +64,9 @@ pub mod peers;
 /// Who has a clientid, of all pods.
 pub mod ownership;
 
+/// Bans of all pods.
+pub mod shared_bans;
+
 /// What becomes of connections whose pod dies.
 pub mod loss;
 

@@ -35,7 +35,7 @@ pub use self::{
 };
 use crate::{
     admission::Bans, clients::Clients, conn_id::ConnIds, metrics::Metrics, peers::Peers,
-    registry::Registry, tokens::Tokens,
+    registry::Registry, shared_bans::SharedBans, tokens::Tokens,
 };
 
 /// Looks at all connections or bans that may be under way at once; more wait. Each takes a thread.
@@ -58,7 +58,15 @@ pub struct Subjects {
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// The other pods, where there are others.
-    pub peers: Option<Peers>,
+    pub others: Option<Others>,
+}
+
+/// What the API speaks of with several pods.
+pub struct Others {
+    /// Who asks the others.
+    pub peers: Peers,
+    /// Who is kept out of all of them.
+    pub bans: SharedBans,
 }
 
 struct Inner {

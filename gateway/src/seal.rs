@@ -36,6 +36,8 @@ pub enum Kind {
     Call = 4,
     /// Its answer.
     Answer = 5,
+    /// A ban of all pods.
+    Ban = 6,
 }
 
 /// Seals and opens.

@@ -1,4 +1,4 @@
-//! Who is kept out for a time: networks and clients, named by the file, at run time, or by their own failures.
+//! Who is kept out for a time: networks and clients, named by the file, at run time, of all pods, or by their own failures.
 
 /// What is looked up.
 mod table;
@@ -40,6 +40,8 @@ struct Inner {
 struct All {
     of_file: Table,
     at_run_time: Table,
+    /// Made in any pod, and known to all of them.
+    of_cluster: Table,
     failures: Failures,
     most: usize,
 }
@@ -73,6 +75,7 @@ impl Bans {
             bans: RwLock::new(All {
                 of_file: Table::default(),
                 at_run_time: Table::default(),
+                of_cluster: Table::default(),
                 failures: Failures {
                     pace: None,
                     duration: config.duration,
@@ -119,6 +122,27 @@ impl Bans {
         self.0.news.send_modify(|count| *count += 1);
     }
 
+    /// The bans of all pods, in place of those that were known. Of more than there may be, those that end last.
+    pub fn share(&self, bans: Vec<Listed>) {
+        let mut of_cluster = Table::default();
+        for Listed {
+            who, until, reason, ..
+        } in bans
+        {
+            of_cluster.insert(who, until.into(), reason);
+        }
+        self.change(SystemTime::now(), |all| all.of_cluster = of_cluster);
+        self.0.news.send_modify(|count| *count += 1);
+    }
+
+    /// As `ban`, and all pods are told of it.
+    pub fn ban_in_cluster(&self, who: Banned, until: Option<SystemTime>, reason: &str) {
+        self.change(SystemTime::now(), |all| {
+            all.of_cluster.insert(who, until.into(), reason.into());
+        });
+        self.0.news.send_modify(|count| *count += 1);
+    }
+
     /// Lifts the bans on exactly that one. One of the file comes back with the next reload. Whether there was one.
     #[must_use]
     pub fn lift(&self, who: &Banned) -> bool {
@@ -126,11 +150,12 @@ impl Bans {
             self.0.failures.forget(network.addr().into());
         }
         self.change(SystemTime::now(), |all| {
-            all.of_file.remove(who) | all.at_run_time.remove(who)
+            all.of_file.remove(who) | all.at_run_time.remove(who) | all.of_cluster.remove(who)
         })
     }
 
-    /// All bans that have not ended: those of the file, then those of run time, each in the order of their ends.
+    /// All bans that have not ended: those of the file, those of run time, those of all pods, each in the order of their
+    /// ends.
     #[must_use]
     pub fn list(&self) -> Vec<Listed> {
         let now = SystemTime::now();
@@ -146,6 +171,7 @@ impl Bans {
         };
         let mut bans = listed(&all.of_file, true);
         bans.extend(listed(&all.at_run_time, false));
+        bans.extend(listed(&all.of_cluster, false));
         bans
     }
 
@@ -222,9 +248,9 @@ impl Bans {
         let result = change(&mut all);
         let most = all.most;
         all.at_run_time.trim(most, now);
-        self.0
-            .count
-            .store(all.of_file.len() + all.at_run_time.len(), Relaxed);
+        all.of_cluster.trim(most, now);
+        let count = all.of_file.len() + all.at_run_time.len() + all.of_cluster.len();
+        self.0.count.store(count, Relaxed);
         result
     }
 }
@@ -245,7 +271,7 @@ impl All {
         now: SystemTime,
     ) -> Option<&Arc<str>> {
         let device = device.map(|device| device.to_canonical());
-        let tables = [&self.of_file, &self.at_run_time];
+        let tables = [&self.of_file, &self.at_run_time, &self.of_cluster];
         tables.into_iter().find_map(|table| {
             let by_device = device.and_then(|device| table.find_ip(device, now));
             by_device.or_else(|| table.find_client(clientid?, now))

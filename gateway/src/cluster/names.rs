@@ -105,6 +105,16 @@ impl Names {
         format!("{}{{filters}}.addresses", self.prefix)
     }
 
+    /// The bans of all pods, by whom they name.
+    pub(crate) fn bans(&self) -> String {
+        format!("{}{{filters}}.bans", self.prefix)
+    }
+
+    /// What changes with them.
+    pub(crate) fn bans_version(&self) -> String {
+        format!("{}{{filters}}.bans.version", self.prefix)
+    }
+
     /// The lives of pods that are not over, and until when each has said that it goes on.
     pub(crate) fn lives(&self) -> String {
         format!("{}{{filters}}.lives", self.prefix)

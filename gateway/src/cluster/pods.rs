@@ -43,7 +43,7 @@ if fenced == 0 then
   redis.call('HSET', KEYS[5], ARGV[4], ARGV[3])
 end
 local silent = redis.call('ZRANGEBYSCORE', KEYS[4], '-inf', '(' .. now, 'LIMIT', 0, 16)
-return {new, redis.call('HGETALL', KEYS[3]), fenced, began, silent}
+return {new, redis.call('HGETALL', KEYS[3]), fenced, began, silent, redis.call('GET', KEYS[7]) or ''}
 ";
 
 const CHANGE: &str = r"
@@ -76,7 +76,7 @@ pub(super) struct Pods {
 }
 
 /// What Redis answers to a pod that says that it lives.
-type Lived = (u8, HashMap<String, Vec<u8>>, u8, u8, Vec<String>);
+type Lived = (u8, HashMap<String, Vec<u8>>, u8, u8, Vec<String>, String);
 
 /// Who lives.
 pub(super) struct Living {
@@ -90,6 +90,8 @@ pub(super) struct Living {
     pub(super) is_new: bool,
     /// Lives that nobody has heard of for a lease: some of them.
     pub(super) silent: Vec<String>,
+    /// Another one than before: there are other bans.
+    pub(super) bans: String,
 }
 
 impl Pods {
@@ -135,6 +137,7 @@ impl Pods {
             self.names.lives(),
             self.names.lives_at(),
             self.names.fence(&life),
+            self.names.bans_version(),
         ];
         let keys = keys.each_ref().map(String::as_str);
         let address = self.sealer.seal(
@@ -150,7 +153,7 @@ impl Pods {
             &address,
             life.as_bytes(),
         ];
-        let (new, pods, fenced, began, silent): Lived =
+        let (new, pods, fenced, began, silent, bans): Lived =
             link.script(&self.live, &keys, &arguments).await?;
         let others = pods.into_iter().filter(|(pod, _)| **pod != *self.own);
         Ok(Living {
@@ -161,6 +164,7 @@ impl Pods {
             is_fenced: fenced == 1,
             is_new: began == 1,
             silent,
+            bans,
         })
     }
 

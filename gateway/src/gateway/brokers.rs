@@ -3,20 +3,24 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use config::{Bind, BrokerKind, Config};
+use tokio_util::task::AbortOnDropHandle;
 
 use super::{Error, Ports, headers, local::Local};
 use crate::{
+    admission::Bans,
     broker::{self, Broker, others::Pod},
     cluster::{self, Cluster, Tasks},
     conn_id::ConnIds,
     handler::Handlers,
     loss::{self, Index, Loss},
+    management,
     metrics::Metrics,
     ownership::{self, Ownership},
     peers::{self, Peers},
     redis::Link,
     registry::Registry,
     seal::Sealer,
+    shared_bans::SharedBans,
 };
 
 /// A broker, and what keeps it in touch with other pods.
@@ -32,6 +36,8 @@ pub(super) struct SharedBroker {
     peers: Peers,
     ownership: Ownership,
     loss: Loss,
+    bans: SharedBans,
+    _following: AbortOnDropHandle<()>,
     _tasks: (Tasks, ownership::Tasks),
 }
 
@@ -44,6 +50,14 @@ impl SharedBroker {
     /// Who has which clientid, of all pods.
     pub(super) fn ownership(&self) -> Ownership {
         self.ownership.clone()
+    }
+
+    /// The other pods, as the management API speaks for them.
+    pub(super) fn others(&self) -> management::Others {
+        management::Others {
+            peers: self.peers.clone(),
+            bans: self.bans.clone(),
+        }
     }
 
     /// Where connections note which handler knows them.
@@ -67,6 +81,7 @@ pub(super) struct Here<'a> {
     ids: &'a Arc<ConnIds>,
     registry: &'a Registry,
     handlers: &'a Handlers,
+    bans: &'a Bans,
     /// Where handlers call this pod.
     adapter: SocketAddr,
     /// Where other pods do.
@@ -76,7 +91,8 @@ pub(super) struct Here<'a> {
 
 impl<'a> Here<'a> {
     pub(super) fn new(
-        (ids, registry, handlers): (&'a Arc<ConnIds>, &'a Registry, &'a Handlers),
+        (ids, registry): (&'a Arc<ConnIds>, &'a Registry),
+        (handlers, bans): (&'a Handlers, &'a Bans),
         ports: &Ports,
         metrics: &'a Arc<Metrics>,
     ) -> Self {
@@ -84,6 +100,7 @@ impl<'a> Here<'a> {
             ids,
             registry,
             handlers,
+            bans,
             adapter: ports.adapter.1,
             peers: ports.peers.as_ref().map(|(_, address)| *address),
             metrics,
@@ -125,6 +142,7 @@ pub(super) fn start(config: &Config, pod: &str, here: &Here<'_>) -> Result<Broke
                 registry: here.registry.clone(),
                 handlers: here.handlers.clone(),
             };
+            let bans = SharedBans::new(cluster.clone(), sealer.clone());
             let loss = Loss::start(pod_loss(config, here.adapter), with);
             metrics.observe_loss(&loss);
             Brokers {
@@ -135,6 +153,10 @@ pub(super) fn start(config: &Config, pod: &str, here: &Here<'_>) -> Result<Broke
                     peers,
                     ownership,
                     loss,
+                    _following: AbortOnDropHandle::new(tokio::spawn(
+                        bans.clone().follow(here.bans.clone()),
+                    )),
+                    bans,
                     _tasks: (tasks, renewing),
                 }),
             }

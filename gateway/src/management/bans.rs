@@ -4,7 +4,7 @@ use std::{cmp::Ordering, collections::BinaryHeap, str::FromStr as _, time::Syste
 
 use axum::{
     Json,
-    body::Body,
+    body::{Body, Bytes},
     extract::State,
     http::{StatusCode, Uri},
 };
@@ -12,8 +12,14 @@ use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use config::{Banned, Until};
 use serde_json::{Value, json};
 
-use super::{Answer, Error, Fields, Management, fields::Named, guard::Caller, page::Page};
-use crate::admission::bans::Listed;
+use super::{
+    Answer, Error, Fields, Management, Others,
+    fields::Named,
+    guard::Caller,
+    page::Page,
+    pods::{Answers, Missing, Question},
+};
+use crate::{admission::bans::Listed, redis::Failure};
 
 /// The most bytes of a reason: it goes into logs and to handlers.
 const LONGEST_REASON: usize = 256;
@@ -88,11 +94,87 @@ pub(super) async fn show(
 pub(super) async fn add(
     State(management): State<Management>,
     Caller(caller): Caller,
+    question: Question,
     uri: Uri,
     body: Body,
 ) -> Result<(StatusCode, Json<Value>), Error> {
     Fields::of_query(&uri)?.finish()?;
-    let mut fields = Fields::of_body(body).await?;
+    let listed = read(Fields::of_body(body).await?)?;
+    let mut answer = shown(&listed);
+    let (who, reason) = (&listed.who, &*listed.reason);
+    tracing::info!(caller, %who, until = answer["until"].as_str(), reason, "banned");
+    let bans = &management.subjects().bans;
+    if management.subjects().others.is_some() {
+        bans.ban_in_cluster(who.clone(), listed.until, reason);
+    } else {
+        bans.ban(who.clone(), listed.until, reason);
+    }
+    if let Some(others) = management.others_of(&question) {
+        let told = told(&listed);
+        let kept = others.bans.ban(&listed).await;
+        management
+            .tell_others(question, told, kept, &mut answer)
+            .await;
+    }
+    Ok((StatusCode::CREATED, Json(answer)))
+}
+
+pub(super) async fn lift(
+    State(management): State<Management>,
+    Named(who): Named,
+    Caller(caller): Caller,
+    question: Question,
+    uri: Uri,
+) -> Answer<Value> {
+    Fields::of_query(&uri)?.finish()?;
+    let who = banned("the path", &who)?;
+    let mut was_there = management.subjects().bans.lift(&who);
+    let mut answer = json!({ "lifted": { "who": who.to_string() } });
+    if let Some(others) = management.others_of(&question) {
+        let lifted = others.bans.lift(&who).await;
+        was_there |= lifted.as_ref().is_ok_and(|was_kept| *was_kept);
+        let lifted = lifted.map(drop);
+        let told = management.tell_others(question, Bytes::new(), lifted, &mut answer);
+        was_there |= told.await;
+    }
+    if !was_there {
+        return Err(nobody(&who));
+    }
+    tracing::info!(caller, %who, "lifted a ban");
+    Ok(Json(answer))
+}
+
+impl Management {
+    /// The other pods, where they are to be told as well.
+    fn others_of(&self, question: &Question) -> Option<&Others> {
+        let others = self.subjects().others.as_ref();
+        others.filter(|_| !question.is_of_pod)
+    }
+
+    /// Tells the other pods the same, and notes who does not know of it: those that cannot be asked, until they are in touch
+    /// with Redis; and those that come later, where that could not be told. Whether one of them had something to do.
+    async fn tell_others(
+        &self,
+        mut question: Question,
+        body: Bytes,
+        kept: Result<(), Failure>,
+        answer: &mut Value,
+    ) -> bool {
+        question.body = body;
+        let Answers { given, missing } = self.ask_others(&question).await;
+        let missing: Vec<_> = missing.iter().map(Missing::shown).collect();
+        answer["missing"] = missing.into();
+        if let Err(failure) = kept {
+            let why = format!("pods that are missing or come later do not know of it: {failure}");
+            tracing::warn!(%failure, "Redis does not know of a ban, or that it was lifted");
+            answer["not_kept"] = why.into();
+        }
+        given.iter().any(|(_, status, _)| status.is_success())
+    }
+}
+
+/// The ban that a request says.
+fn read(mut fields: Fields) -> Result<Listed, Error> {
     let who = fields.text("who");
     let until: Option<Until> = fields.parse("until")?;
     let duration = fields.text("duration");
@@ -108,31 +190,22 @@ pub(super) async fn add(
         let text = format!("write one line of at most {LONGEST_REASON} bytes");
         return Err(Error::field("reason", text));
     }
-    let listed = Listed {
+    Ok(Listed {
         who,
         until,
         reason: reason.as_str().into(),
         of_file: false,
-    };
-    let shown = shown(&listed);
-    tracing::info!(caller, who = %listed.who, until = shown["until"].as_str(), reason, "banned");
-    management.subjects().bans.ban(listed.who, until, &reason);
-    Ok((StatusCode::CREATED, Json(shown)))
+    })
 }
 
-pub(super) async fn lift(
-    State(management): State<Management>,
-    Named(who): Named,
-    Caller(caller): Caller,
-    uri: Uri,
-) -> Answer<Value> {
-    Fields::of_query(&uri)?.finish()?;
-    let who = banned("the path", &who)?;
-    if !management.subjects().bans.lift(&who) {
-        return Err(nobody(&who));
+/// The request that says that ban.
+fn told(ban: &Listed) -> Bytes {
+    let mut told = json!({ "who": ban.who.to_string(), "reason": &*ban.reason });
+    match ban.until {
+        Some(until) => told["until"] = Until(until).to_string().into(),
+        None => told["duration"] = "forever".into(),
     }
-    tracing::info!(caller, %who, "lifted a ban");
-    Ok(Json(json!({ "lifted": { "who": who.to_string() } })))
+    told.to_string().into()
 }
 
 fn shown(ban: &Listed) -> Value {

@@ -6,7 +6,7 @@
 use std::convert::Infallible;
 
 use axum::{
-    body::{Body, to_bytes},
+    body::{Body, Bytes, to_bytes},
     extract::FromRequestParts,
     http::{Method, Request, StatusCode, Uri, request::Parts},
     response::IntoResponse as _,
@@ -16,8 +16,8 @@ use proto::cluster::{Manage, Managed};
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
-use super::{Error, Management, guard::Caller, resources};
-use crate::{broker::others::Pod, peers::Peers};
+use super::{Error, Management, Others, guard::Caller, resources};
+use crate::broker::others::Pod;
 
 /// The most bytes of an answer of another pod.
 pub const LARGEST_ANSWER: usize = 16 * 1024 * 1024;
@@ -31,6 +31,8 @@ pub(super) struct Question {
     method: Method,
     uri: Uri,
     caller: String,
+    /// What all are told; empty unless it is set.
+    pub(super) body: Bytes,
     /// Nobody else is to be asked.
     pub(super) is_of_pod: bool,
 }
@@ -69,6 +71,7 @@ impl<S: Sync> FromRequestParts<S> for Question {
             method: parts.method.clone(),
             uri: parts.uri.clone(),
             caller: Caller::of(&parts.extensions).0,
+            body: Bytes::new(),
             is_of_pod: parts.extensions.get::<OfPod>().is_some(),
         })
     }
@@ -103,13 +106,13 @@ impl Question {
 impl Management {
     /// Whether other pods are asked as well.
     pub(super) fn is_shared(&self, question: &Question) -> bool {
-        self.subjects().peers.is_some() && !question.is_of_pod
+        self.subjects().others.is_some() && !question.is_of_pod
     }
 
     /// The other pods, as far as they are known.
     pub(super) fn others(&self) -> Vec<Pod> {
-        let peers = self.subjects().peers.as_ref();
-        peers.map_or_else(Vec::new, Peers::others)
+        let others = self.subjects().others.as_ref();
+        others.map_or_else(Vec::new, |others| others.peers.others())
     }
 
     /// Asks all other pods the same. Nobody, where another pod asks.
@@ -124,7 +127,7 @@ impl Management {
     /// Asks each of these pods for what stands at a path.
     pub(super) async fn ask(&self, question: &Question, asked: Vec<(Pod, String)>) -> Answers {
         let mut answers = Answers::default();
-        let Some(peers) = &self.subjects().peers else {
+        let Some(Others { peers, .. }) = &self.subjects().others else {
             return answers;
         };
         let asked = asked.into_iter().map(|(pod, path)| async move {
@@ -132,6 +135,7 @@ impl Management {
                 method: question.method.to_string(),
                 path,
                 caller: question.caller.clone(),
+                body: question.body.clone(),
             };
             (peers.manage(&pod, manage).await, pod)
         });
@@ -160,7 +164,7 @@ impl Management {
             .uri(manage.path)
             .extension(OfPod)
             .extension(Caller(manage.caller))
-            .body(Body::empty());
+            .body(Body::from(manage.body));
         let answer = match request {
             Ok(request) => resources(self.clone()).oneshot(request).await,
             Err(_) => Ok(Error::Internal.into_response()),

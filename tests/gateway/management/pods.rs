@@ -4,11 +4,12 @@ use std::{fs, time::Duration};
 
 use config::{BrokerKind, Config};
 use exproto_tests::{Device, RedisServer, until};
+use proto::exproto::ResultCode;
 use serde_json::Value;
 use tempfile::TempDir;
 
 use super::Managed;
-use crate::calls::{Calls, client, connect};
+use crate::calls::{Calls, client, connect, ok, refused};
 
 /// Two pods that share a Redis.
 struct Pair {
@@ -163,4 +164,87 @@ async fn a_pod_that_cannot_be_asked_is_named() {
     let (status, code, message) = pair.one.wrong("GET", "/api/v1/clients/hidden", "").await;
     assert_eq!((status, &*code), (503, "unavailable"));
     assert!(message.starts_with("pod silent."), "{message}");
+}
+
+const TRUCK: &str = r#"{"who": "clientid:truck", "duration": "1h", "reason": "stolen"}"#;
+
+/// The bans that a pod knows.
+async fn banned(pod: &Managed) -> Vec<String> {
+    let bans = pod.all("bans", "limit=100").await;
+    let who = bans
+        .iter()
+        .map(|ban| ban["who"].as_str().unwrap().to_owned());
+    who.collect()
+}
+
+#[tokio::test]
+async fn a_ban_holds_in_all_pods_also_in_those_that_come_later() {
+    let pair = Pair::start().await;
+    let (mut device, _) = client_of(&pair.two, "truck").await;
+    until("the pods to know each other", async || {
+        pair.one.ask("GET", "/api/v1/clients/truck", "").await.0 == 200
+    })
+    .await;
+    let (status, ban) = pair.one.ask("POST", "/api/v1/bans", TRUCK).await;
+    assert_eq!(
+        (status, &ban["missing"]),
+        (201, &Value::Array(Vec::new())),
+        "{ban}"
+    );
+    assert!(ban.get("not_kept").is_none(), "{ban}");
+    // By the time of the answer.
+    assert_eq!(banned(&pair.two).await, ["clientid:truck"]);
+    device.closed().await;
+    assert_eq!(pair.two.handler.closed().await, "banned");
+    let (_device, mut calls) = connect(&pair.two.gateway, &pair.two.handler).await;
+    refused(
+        &calls.authenticate("truck").await,
+        ResultCode::PermissionDeny,
+        "stolen",
+    );
+
+    let later = pod(&pair.redis, &pair.folder, "c").await;
+    until("it to know", async || {
+        banned(&later).await == ["clientid:truck"]
+    })
+    .await;
+    let (status, _) = later.ask("DELETE", "/api/v1/bans/clientid:truck", "").await;
+    assert_eq!(status, 200);
+    for pod in [&pair.one, &pair.two, &later] {
+        until("it to be lifted", async || banned(pod).await.is_empty()).await;
+    }
+    ok(&calls.authenticate("truck").await);
+    let (status, code, _) = later
+        .wrong("DELETE", "/api/v1/bans/clientid:truck", "")
+        .await;
+    assert_eq!((status, &*code), (404, "not_found"));
+    // What stands there and was not written by a pod is passed over.
+    let hash = pair.redis.cli(&["KEYS", "*.bans.version"]);
+    let hash = hash.trim().strip_suffix(".version").unwrap();
+    pair.redis.cli(&["HSET", hash, "10.0.0.0/8", "forged"]);
+    let (status, _) = pair.one.ask("POST", "/api/v1/bans", TRUCK).await;
+    assert_eq!(status, 201);
+    until("another to have looked", async || {
+        banned(&later).await == ["clientid:truck"]
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn without_redis_a_ban_holds_where_it_was_told_and_that_is_said() {
+    let mut pair = Pair::start().await;
+    let _client = client_of(&pair.two, "bus").await;
+    until("the pods to know each other", async || {
+        pair.one.ask("GET", "/api/v1/clients/bus", "").await.0 == 200
+    })
+    .await;
+    pair.redis.kill();
+    let (status, ban) = pair.one.ask("POST", "/api/v1/bans", TRUCK).await;
+    assert_eq!(status, 201);
+    assert!(
+        ban["not_kept"].as_str().unwrap().contains("come later"),
+        "{ban}"
+    );
+    assert_eq!(banned(&pair.one).await, ["clientid:truck"]);
+    assert_eq!(banned(&pair.two).await, ["clientid:truck"]);
 }
