@@ -6,6 +6,8 @@
 //! - What must not be lost stands in a log before it is published. A pod that was away reads there what it missed.
 //! - Subscribers here are served at once and without Redis.
 
+/// A pod to which Redis delivers nothing.
+mod deaf;
 /// What comes from other pods.
 mod foreign;
 /// What comes from Redis.
@@ -33,7 +35,7 @@ use std::{
     collections::HashMap,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
     time::{Duration, Instant},
 };
@@ -93,6 +95,8 @@ pub struct Settings {
     pub patience: Duration,
     /// How much may wait for Redis: messages, bytes.
     pub outbox: (usize, usize),
+    /// When a pod that hears nothing is not ready.
+    pub deaf: config::Deaf,
 }
 
 /// The cluster, as one pod takes part in it. Clones are the same.
@@ -113,6 +117,9 @@ struct Inner {
     /// Where the other pods are called; unset before Redis has told.
     addresses: ArcSwapOption<HashMap<Pod, String>>,
     lives: watch::Sender<Lives>,
+    /// Not ready, as Redis delivers nothing to this pod.
+    is_deaf: AtomicBool,
+    stepping: Script,
 }
 
 /// The lives of pods, as Redis has told last.
@@ -201,6 +208,8 @@ impl Cluster {
             counts: Arc::default(),
             addresses: ArcSwapOption::empty(),
             lives: watch::Sender::default(),
+            is_deaf: AtomicBool::new(false),
+            stepping: Script::new(deaf::STEP_BACK),
             names,
             link,
             sealer,
@@ -245,6 +254,12 @@ impl Cluster {
         }
         let address = self.0.pods.find(&self.0.link, pod).await?;
         Ok(address.map_or(Whereabouts::Gone, Whereabouts::from))
+    }
+
+    /// Whether Redis delivers nothing to this pod, and so it should get no new devices.
+    #[must_use]
+    pub fn is_deaf(&self) -> bool {
+        self.0.is_deaf.load(Relaxed)
     }
 
     /// The lives of pods, now and from now on.

@@ -282,6 +282,7 @@ impl Gateway {
         };
         let management = Management::new(subjects, servers.management_tokens(), &config.management);
         let local = Local::new(&adapter, &management);
+        let cluster = shared.as_ref().map(SharedBroker::cluster);
         Ok(Self {
             addresses: ports.addresses(listeners.addresses()),
             peers: ports
@@ -289,7 +290,7 @@ impl Gateway {
                 .zip(shared.as_ref())
                 .map(|((socket, _), shared)| (socket, shared.server(instance, local))),
             adapter: (ports.adapter.0, adapter),
-            http: (ports.http.0, Health::new(handlers, metrics)),
+            http: (ports.http.0, Health::new(handlers, cluster, metrics)),
             management: ports.management.map(|(socket, _)| (socket, management)),
             reloader: Reloader::new(
                 config,

@@ -13,11 +13,13 @@ use axum::{
     routing::get,
 };
 
-use crate::{handler::Handlers, metrics::Metrics};
+use crate::{cluster::Cluster, handler::Handlers, metrics::Metrics};
 
 /// What the health of a pod depends on.
 pub struct Health {
     handlers: Handlers,
+    /// The other pods, where there are others.
+    cluster: Option<Cluster>,
     metrics: Arc<Metrics>,
     draining: AtomicBool,
     /// A handler was ready at some time. Before that, a wrong address is more likely than a restart.
@@ -27,9 +29,10 @@ pub struct Health {
 impl Health {
     /// Ready once a handler is.
     #[must_use]
-    pub fn new(handlers: Handlers, metrics: Arc<Metrics>) -> Arc<Self> {
+    pub fn new(handlers: Handlers, cluster: Option<Cluster>, metrics: Arc<Metrics>) -> Arc<Self> {
         Arc::new(Self {
             handlers,
+            cluster,
             metrics,
             draining: AtomicBool::new(false),
             reached: AtomicBool::new(false),
@@ -60,6 +63,10 @@ impl Health {
                 0,
                 format!("none of {total} handler endpoints was ever ready"),
             );
+        } else if self.cluster.as_ref().is_some_and(Cluster::is_deaf) {
+            is_ready = false;
+            let deaf = "Redis takes messages of this pod and delivers none to it";
+            said.insert(0, deaf.to_owned());
         }
         (is_ready, said)
     }

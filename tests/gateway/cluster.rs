@@ -2,6 +2,8 @@
 
 /// One client for each clientid.
 mod clientids;
+/// Redis that delivers nothing.
+mod deaf;
 /// Redis that goes away.
 mod faults;
 /// Pods that die.

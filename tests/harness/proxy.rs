@@ -4,7 +4,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
 };
 
@@ -25,6 +25,7 @@ pub struct Proxy {
     budget: Arc<AtomicU64>,
     cuts: Arc<AtomicUsize>,
     stalled: watch::Sender<bool>,
+    swallows: Arc<AtomicBool>,
     _running: AbortOnDropHandle<()>,
 }
 
@@ -39,7 +40,9 @@ impl Proxy {
         let budget = Arc::new(AtomicU64::new(u64::MAX));
         let cuts = Arc::new(AtomicUsize::new(0));
         let stalled = watch::Sender::new(false);
+        let swallows = Arc::new(AtomicBool::new(false));
         let carrier = Carrier {
+            swallows: swallows.clone(),
             to,
             budget: budget.clone(),
             stalled: stalled.clone(),
@@ -50,6 +53,7 @@ impl Proxy {
             budget,
             cuts,
             stalled,
+            swallows,
             _running: AbortOnDropHandle::new(running),
         }
     }
@@ -72,6 +76,11 @@ impl Proxy {
         self.stalled.send_replace(stalled);
     }
 
+    /// Whether what brings messages of Redis' channels is swallowed, and all else passes.
+    pub fn swallow_messages(&self, swallows: bool) {
+        self.swallows.store(swallows, Ordering::SeqCst);
+    }
+
     /// How often it has cut.
     #[must_use]
     pub fn cuts(&self) -> usize {
@@ -82,6 +91,7 @@ impl Proxy {
 /// What each connection needs to know.
 #[derive(Clone)]
 struct Carrier {
+    swallows: Arc<AtomicBool>,
     to: SocketAddr,
     budget: Arc<AtomicU64>,
     stalled: watch::Sender<bool>,
@@ -134,6 +144,14 @@ async fn copy(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, carrier: &Carrier
             return false;
         };
         let _ = stalled.wait_for(|stalled| !stalled).await;
+        let brings_messages = || {
+            buffer[..length]
+                .windows(9)
+                .any(|word| word == b"message\r\n")
+        };
+        if carrier.swallows.load(Ordering::SeqCst) && brings_messages() {
+            continue;
+        }
         let before = budget.load(Ordering::SeqCst);
         let passes = usize::try_from(before).unwrap_or(usize::MAX).min(length);
         if before != u64::MAX {

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Bind, HostPort,
+    Bind, HostPort, Percent,
     count::Count,
     name::{ClusterName, PodName},
     period::Period,
@@ -61,6 +61,9 @@ pub struct Cluster {
     #[serde(with = "Period")]
     pub probe_interval: Duration,
 
+    /// When a pod that Redis delivers nothing to is not ready.
+    pub deaf: Deaf,
+
     /// How pods reach each other, with `broker.kind: redis`.
     pub peers: Peers,
 
@@ -97,6 +100,29 @@ pub struct Peers {
     /// How many calls one of them may have in flight; more wait.
     #[serde(with = "Count::<1, 30_000>")]
     pub max_concurrent_calls: u32,
+}
+
+/// A pod is deaf when Redis takes its messages and does not deliver them, as its probes do not come back. It connects anew;
+/// where that is in vain, its `/readyz` says so, and new devices go to other pods. That all pods are deaf says nothing
+/// about any of them, so only a share of them may be unready for it at once. A pod that cannot reach Redis stays ready.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Deaf {
+    /// How many probes in a row are lost before the pod is not ready.
+    #[serde(with = "Count::<1, 1_000>")]
+    pub lost_probes: u32,
+
+    /// How many of the pods that live may be unready for it at once, in percent; one may be where there is another.
+    pub max_share: Percent,
+}
+
+impl Default for Deaf {
+    fn default() -> Self {
+        Self {
+            lost_probes: 6,
+            max_share: Percent::whole(34),
+        }
+    }
 }
 
 /// A clientid is one connection's, over all pods: whoever authenticates with it last has it, and the older connection is
@@ -179,6 +205,7 @@ impl Default for Cluster {
             key_file: None,
             lease: Duration::from_secs(15),
             probe_interval: Duration::from_secs(5),
+            deaf: Deaf::default(),
             peers: Peers::default(),
             clientids: Clientids::default(),
             pod_loss: PodLoss::default(),

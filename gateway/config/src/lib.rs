@@ -146,7 +146,7 @@ pub use bans::{Ban, Banned, Bans, Until};
 pub use bind::Bind;
 pub use broker::{Broker, BrokerKind, Retained, Shared};
 pub use callers::{Caller, Scope};
-pub use cluster::{Clientids, Cluster, Peers, Pod, PodLoss};
+pub use cluster::{Clientids, Cluster, Deaf, Peers, Pod, PodLoss};
 pub use connection::Connection;
 pub use error::{Error, Place, Problem};
 pub use framing::{

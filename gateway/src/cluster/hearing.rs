@@ -74,6 +74,11 @@ impl Hearing {
                     self.unlearned = true;
                     self.catch_up().await;
                 }
+                () = shared.doubts.notified() => {
+                    self.miss(&Slots::all());
+                    self.unread = Partition::all().collect();
+                    self.catch_up().await;
+                }
                 _ = lives.tick(), if self.hears => self.still_lives().await,
                 () = sleep_until(self.again), if self.is_behind() => self.catch_up().await,
                 push = pushes.next() => self.take(push).await,

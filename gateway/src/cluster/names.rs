@@ -105,6 +105,11 @@ impl Names {
         format!("{}{{filters}}.addresses", self.prefix)
     }
 
+    /// The pods that are unready because they are deaf, and until when.
+    pub(super) fn deaf(&self) -> String {
+        format!("{}{{filters}}.deaf", self.prefix)
+    }
+
     /// The bans of all pods, by whom they name.
     pub(crate) fn bans(&self) -> String {
         format!("{}{{filters}}.bans", self.prefix)

@@ -224,6 +224,7 @@ mod tests {
     fn settings() -> Settings {
         let key = hmac::Key::new(hmac::HMAC_SHA256, &[7; 32]);
         Settings {
+            deaf: config::Deaf::default(),
             own: "a.1".into(),
             address: String::new(),
             sealer: Arc::new(Sealer::new(key)),

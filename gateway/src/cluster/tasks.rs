@@ -51,6 +51,8 @@ pub(super) struct Shared {
     pub(super) telling: Mutex<()>,
     /// This pod hears its own channels, and others are to be asked for all that they want.
     pub(super) hears: Notify,
+    /// Messages may be missing, although all looks well.
+    pub(super) doubts: Notify,
     /// It has not learned or read yet all that it has to.
     pub(super) is_behind: AtomicBool,
     /// The last question to itself that came back.
@@ -76,6 +78,7 @@ impl Cluster {
             recovery: Recovery::default(),
             telling: Mutex::new(()),
             hears: Notify::new(),
+            doubts: Notify::new(),
             is_behind: AtomicBool::new(false),
             answered: AtomicU64::new(0),
         });
@@ -171,7 +174,8 @@ async fn probe(shared: Arc<Shared>) {
     let cluster = &*shared.cluster;
     let inbox = cluster.names.inbox(&cluster.settings.own);
     let state = cluster.link.state();
-    let mut lost = 0;
+    // In a row: since the connections were made anew, and all in all.
+    let (mut lost, mut all_lost) = (0, 0);
     for number in 1.. {
         let before = state.borrow().clone();
         let sealed = cluster.sealer.seal(
@@ -187,7 +191,11 @@ async fn probe(shared: Arc<Shared>) {
         let counts = &cluster.counts;
         if shared.answered.load(Relaxed) >= number {
             counts.probes.fetch_add(1, Relaxed);
-            lost = 0;
+            if all_lost > 0 {
+                shared.doubts.notify_one();
+                cluster.hears_again().await;
+            }
+            (lost, all_lost) = (0, 0);
             continue;
         }
         // Where the link knows of trouble, or this pod is still busy with an earlier one, it proves nothing.
@@ -197,6 +205,9 @@ async fn probe(shared: Arc<Shared>) {
         }
         counts.probes_lost.fetch_add(1, Relaxed);
         lost += 1;
+        all_lost += 1;
+        shared.doubts.notify_one();
+        cluster.lost_probes(all_lost).await;
         if lost == LOST {
             tracing::warn!(
                 "Redis takes messages and does not deliver them; the connections are made anew"

@@ -42,6 +42,11 @@ pub(super) struct SharedBroker {
 }
 
 impl SharedBroker {
+    /// The other pods.
+    pub(super) fn cluster(&self) -> Cluster {
+        self.cluster.clone()
+    }
+
     /// The other pods, as calls are passed on to them.
     pub(super) fn peers(&self) -> Peers {
         self.peers.clone()
@@ -187,6 +192,7 @@ fn part(
         remembered: shared.remembered as usize,
         patience: shared.timeout,
         outbox: (shared.outbox as usize, shared.outbox_bytes.bytes()),
+        deaf: cluster.deaf.clone(),
     }
 }
 
