@@ -42,6 +42,7 @@ use std::{
 
 use arc_swap::ArcSwapOption;
 use futures_util::future::BoxFuture;
+use parking_lot::Mutex;
 use proto::cluster::{Envelope, Share};
 use tokio::{
     sync::{oneshot, watch},
@@ -117,6 +118,10 @@ struct Inner {
     /// Where the other pods are called; unset before Redis has told.
     addresses: ArcSwapOption<HashMap<Pod, String>>,
     lives: watch::Sender<Lives>,
+    /// When others heard last that this pod lives, or when it began.
+    heard: Mutex<Instant>,
+    /// It does not say any more that it lives.
+    has_left: AtomicBool,
     /// Not ready, as Redis delivers nothing to this pod.
     is_deaf: AtomicBool,
     stepping: Script,
@@ -127,8 +132,6 @@ struct Inner {
 pub struct Lives {
     /// That of this pod is over, as others see it: which one.
     pub fenced: Option<String>,
-    /// How often Redis did not know that this pod lives.
-    pub beginnings: u64,
     /// Those that nobody has heard of for a lease: some of them.
     pub silent: Vec<String>,
     /// Another one than before: there are other bans of all pods.
@@ -208,6 +211,8 @@ impl Cluster {
             counts: Arc::default(),
             addresses: ArcSwapOption::empty(),
             lives: watch::Sender::default(),
+            heard: Mutex::new(Instant::now()),
+            has_left: AtomicBool::new(false),
             is_deaf: AtomicBool::new(false),
             stepping: Script::new(deaf::STEP_BACK),
             names,
@@ -235,12 +240,12 @@ impl Cluster {
         known.any(|each| each == address)
     }
 
-    /// The other pods that live, as far as Redis has told.
+    /// The other pods that live; none where Redis has not told yet.
     #[must_use]
-    pub fn others(&self) -> Vec<Pod> {
+    pub fn others(&self) -> Option<Vec<Pod>> {
         let addresses = self.0.addresses.load();
-        let others = addresses.iter().flat_map(|all| all.keys());
-        others.cloned().collect()
+        let others = addresses.as_ref()?.keys();
+        Some(others.cloned().collect())
     }
 
     /// Where that pod is. Redis is asked only where it has not told yet, or where the pod has just come.
@@ -260,6 +265,13 @@ impl Cluster {
     #[must_use]
     pub fn is_deaf(&self) -> bool {
         self.0.is_deaf.load(Relaxed)
+    }
+
+    /// Whether others may have taken this pod for dead: they have not heard of it for a lease, although Redis is there.
+    #[must_use]
+    pub fn may_be_taken_for_dead(&self) -> bool {
+        let silence = self.0.heard.lock().elapsed();
+        silence > self.0.settings.lease && self.0.link.state().borrow().is_connected()
     }
 
     /// The lives of pods, now and from now on.
@@ -285,9 +297,12 @@ impl Cluster {
         self.0.pods.address_of(pod, sealed)
     }
 
-    /// Others forget this pod at once, as far as they can be told.
-    pub async fn leave(&self) {
-        if let Err(failure) = self.0.pods.leave(&self.0.link).await {
+    /// Others forget this pod at once, as far as they can be told; and where handlers were not told of the end of all its
+    /// connections, one of them does that.
+    pub async fn leave(&self, is_something_left: bool) {
+        self.0.has_left.store(true, Relaxed);
+        let left = self.0.pods.leave(&self.0.link, is_something_left);
+        if let Err(failure) = left.await {
             tracing::debug!(%failure, "other pods forget this one when its lease ends");
         }
     }
@@ -316,9 +331,9 @@ impl Inner {
     /// Who lives, and where.
     fn know(&self, living: Living) {
         self.addresses.store(Some(Arc::new(living.others)));
+        *self.heard.lock() = Instant::now();
         self.lives.send_modify(|lives| {
-            lives.fenced = living.is_fenced.then(|| self.pods.life());
-            lives.beginnings += u64::from(living.is_new);
+            lives.fenced = living.fenced;
             lives.silent = living.silent;
             lives.bans = living.bans;
         });

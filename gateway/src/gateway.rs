@@ -366,7 +366,7 @@ impl Gateway {
         }
         let drained = shutdown::drain(connections, handlers, lingering, &drain).await;
         if let Some(shared) = shared_broker {
-            shared.leave().await;
+            shared.leave(matches!(drained, Drained::All)).await;
         }
         if let Some(started) = mirror {
             // Nobody waits for it longer than that.

@@ -27,9 +27,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 pub use self::index::{Index, Record};
 use self::{estate::Estates, heir::Heir};
-use crate::{
-    cluster::Cluster, conn_id::ConnIds, handler::Handlers, peers::Peers, registry::Registry,
-};
+use crate::{cluster::Cluster, handler::Handlers, peers::Peers, registry::Registry, seal::Sealer};
 
 /// How a pod works with others about those that die.
 #[derive(Clone, Debug)]
@@ -74,8 +72,6 @@ pub struct With {
     pub cluster: Cluster,
     /// Who asks them.
     pub peers: Peers,
-    /// Whose names connections have.
-    pub ids: Arc<ConnIds>,
     /// The connections of this pod.
     pub registry: Registry,
     /// Who is told of those of others.
@@ -85,9 +81,9 @@ pub struct With {
 impl Loss {
     /// Begins. Within a runtime.
     #[must_use]
-    pub fn start(settings: Settings, with: With) -> Self {
+    pub fn start(settings: Settings, with: With, sealer: &Arc<Sealer>) -> Self {
         let counts = Arc::new(Counts::default());
-        let index = Index::new(&with.cluster, settings.keep);
+        let index = Index::new(&with.cluster, sealer.clone(), settings.keep);
         let write = index.clone().write(settings.interval);
         let fence = fence::watch(
             with.cluster.clone(),
@@ -96,7 +92,7 @@ impl Loss {
             counts.clone(),
         );
         let heir = Heir {
-            estates: Estates::new(&with.cluster),
+            estates: Estates::new(&with.cluster, sealer.clone()),
             settings,
             with,
             counts: counts.clone(),

@@ -15,7 +15,7 @@ mod table;
 
 use std::{
     sync::{
-        Arc,
+        Arc, Weak,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
@@ -62,6 +62,8 @@ struct Inner {
     released: mpsc::Sender<(Arc<str>, u64)>,
     /// Those that another pod has still to give up.
     unasked: mpsc::Sender<Unasked>,
+    /// Those that Redis has still to be told of.
+    untold: mpsc::Sender<Weak<Held>>,
     counts: Arc<Counts>,
 }
 
@@ -86,6 +88,10 @@ const RELEASED: usize = 100_000;
 /// Clientids of which a pod is to be told again that it has them no more. Of more it learns when it tells Redis again.
 const UNASKED: usize = 10_000;
 
+/// Clientids that this pod has by a claim of its own, and that wait for Redis to be told. It is told of more when it is
+/// told of all.
+const UNTOLD: usize = 100_000;
+
 /// A clientid that another pod has still to give up.
 struct Unasked {
     former: Pod,
@@ -95,7 +101,7 @@ struct Unasked {
 
 /// What keeps Redis and other pods told; it ends when this is dropped.
 pub struct Tasks(
-    #[expect(dead_code, reason = "it is held, and no more")] [AbortOnDropHandle<()>; 3],
+    #[expect(dead_code, reason = "it is held, and no more")] [AbortOnDropHandle<()>; 4],
 );
 
 impl Ownership {
@@ -104,6 +110,7 @@ impl Ownership {
     pub fn start(own: &Pod, settings: Settings, cluster: &Cluster, peers: Peers) -> (Self, Tasks) {
         let (released, free) = mpsc::channel(RELEASED);
         let (unasked, to_ask) = mpsc::channel(UNASKED);
+        let (untold, to_tell) = mpsc::channel(UNTOLD);
         let inner = Arc::new(Inner {
             table: Table::new(cluster, own.clone(), settings.ttl),
             settings,
@@ -111,11 +118,13 @@ impl Ownership {
             held: DashMap::new(),
             released,
             unasked,
+            untold,
             counts: Arc::default(),
         });
         let tasks = [
             tokio::spawn(renewal::renew(inner.clone())),
             tokio::spawn(renewal::release(inner.clone(), free)),
+            tokio::spawn(renewal::tell_later(inner.clone(), to_tell)),
             tokio::spawn(renewal::ask_again(inner.clone(), to_ask, cluster.lease())),
         ];
         (Self(inner), Tasks(tasks.map(AbortOnDropHandle::new)))
@@ -156,7 +165,14 @@ impl Ownership {
     /// The connection has the clientid among those of all pods, for as long as somebody holds it here: once whoever had it
     /// elsewhere has ended, or cannot be asked. False where another pod has got it meanwhile.
     pub async fn take(&self, held: &Arc<Held>, handle: &Handle) -> bool {
-        self.0.claim(held).await;
+        if !held.is_claimed() {
+            // Whoever waits for it may go away; the pod that had it is told all the same.
+            let (inner, wanted) = (self.0.clone(), held.clone());
+            let claim = tokio::spawn(async move { inner.claim(&wanted).await });
+            if claim.await.is_err() {
+                return false;
+            }
+        }
         held.settle(handle)
     }
 
@@ -182,7 +198,7 @@ impl Inner {
     }
 
     /// The claim, and which other pod had it before.
-    async fn number(&self, held: &Held) -> (u64, Option<Pod>) {
+    async fn number(&self, held: &Arc<Held>) -> (u64, Option<Pod>) {
         self.counts.claimed.fetch_add(1, Relaxed);
         let claimed = timeout(self.settings.timeout, self.table.claim(&held.clientid));
         let why = match claimed.await {
@@ -191,8 +207,9 @@ impl Inner {
             Err(_) => "Redis has not answered".to_owned(),
         };
         self.counts.alone.fetch_add(1, Relaxed);
-        let clientid = &*held.clientid;
+        let clientid = shown(&held.clientid);
         tracing::debug!(clientid, why, "other pods do not know yet who has it");
+        let _ = self.untold.try_send(Arc::downgrade(held));
         (clock::now(), None)
     }
 
@@ -202,15 +219,20 @@ impl Inner {
             Ok(()) => drop(counts.taken_over.fetch_add(1, Relaxed)),
             Err(Silent::Gone) => {}
             Err(silent) => {
-                counts.unasked.fetch_add(1, Relaxed);
-                tracing::debug!(%clientid, %silent, "a client may still be connected elsewhere; that pod is asked again");
-                let _ = self.unasked.try_send(Unasked {
-                    former,
-                    clientid: clientid.clone(),
-                    claim,
-                });
+                let name = shown(clientid);
+                tracing::debug!(clientid = name, %silent, "a client may still be connected elsewhere; that pod is asked again");
+                self.ask_later(former, clientid, claim);
             }
         }
+    }
+
+    fn ask_later(&self, former: Pod, clientid: &Arc<str>, claim: u64) {
+        self.counts.unasked.fetch_add(1, Relaxed);
+        let _ = self.unasked.try_send(Unasked {
+            former,
+            clientid: clientid.clone(),
+            claim,
+        });
     }
 
     /// Another pod has it now.
@@ -242,7 +264,7 @@ impl Inner {
             table::Renewed::Own { claim, former } => {
                 held.raise(claim);
                 if let Some(former) = former {
-                    self.have_given_up(former, &held.clientid, claim).await;
+                    self.ask_later(former, &held.clientid, claim);
                 }
             }
             table::Renewed::Lost => {
@@ -253,4 +275,11 @@ impl Inner {
         }
         Ok(())
     }
+}
+
+/// A clientid for the log: devices choose them.
+fn shown(clientid: &str) -> String {
+    const LONGEST: usize = 64;
+    let escaped = clientid.escape_debug().take(LONGEST);
+    escaped.collect()
 }

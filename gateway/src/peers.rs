@@ -146,9 +146,9 @@ impl Peers {
         self.ask(pod, call).await.map(drop)
     }
 
-    /// The other pods that live, as far as Redis has told.
+    /// The other pods that live; none where Redis has not told yet.
     #[must_use]
-    pub fn others(&self) -> Vec<Pod> {
+    pub fn others(&self) -> Option<Vec<Pod>> {
         self.0.cluster.others()
     }
 
@@ -164,33 +164,29 @@ impl Peers {
         Ok(self.ask(pod, call).await?.managed.unwrap_or_default())
     }
 
-    /// Asks a pod that Redis has forgotten whether it lives, where it was called last.
-    ///
-    /// # Errors
-    /// It is gone, or cannot be asked.
-    pub async fn ping(&self, pod: &Pod, address: String) -> Result<(), Silent> {
+    /// Whether a pod that Redis has forgotten lives, and answers where it was called last, be it with no.
+    pub async fn lives(&self, pod: &Pod, address: String) -> bool {
         let call = PeerCall {
             request: Some(Request::Ping(Ping {})),
             ..PeerCall::default()
         };
-        let address = Address {
-            text: address,
-            is_former: true,
+        let Ok(mut client) = self.client(pod, &address) else {
+            return false;
         };
-        self.ask_at(address, pod, call).await.map(drop)
+        let (_, request) = self.sealed(pod, call);
+        match timeout(self.0.timeout, client.call(request)).await {
+            Ok(Ok(_)) => true,
+            // Else nobody is there, or somebody else.
+            Ok(Err(status)) => matches!(
+                status.code(),
+                Code::PermissionDenied | Code::Unimplemented | Code::ResourceExhausted
+            ),
+            Err(_) => false,
+        }
     }
 
-    /// Makes a call, whose address, time and nonce are still to be filled in.
-    async fn ask(&self, pod: &Pod, call: PeerCall) -> Result<PeerAnswer, Silent> {
-        self.ask_at(self.find(pod).await?, pod, call).await
-    }
-
-    async fn ask_at(
-        &self,
-        Address { text, is_former }: Address,
-        pod: &Pod,
-        call: PeerCall,
-    ) -> Result<PeerAnswer, Silent> {
+    /// The call, addressed to that pod, and its nonce.
+    fn sealed(&self, pod: &Pod, call: PeerCall) -> (u64, Sealed) {
         let nonce = fastrand::u64(..);
         let call = PeerCall {
             pod: pod.as_ref().to_owned(),
@@ -198,15 +194,24 @@ impl Peers {
             nonce,
             ..call
         };
-        let request = Sealed {
-            sealed: self.0.sealer.seal(seal::Kind::Call, &call).into(),
-        };
+        let sealed = self.0.sealer.seal(seal::Kind::Call, &call).into();
+        (nonce, Sealed { sealed })
+    }
+
+    /// Makes a call, whose address, time and nonce are still to be filled in.
+    async fn ask(&self, pod: &Pod, call: PeerCall) -> Result<PeerAnswer, Silent> {
+        let Address { text, is_former } = self.find(pod).await?;
+        let (nonce, request) = self.sealed(pod, call);
         let mut client = self.client(pod, &text)?;
         let why = match timeout(self.0.timeout, client.call(request)).await {
             Ok(Ok(answer)) => return self.opened(pod, &text, nonce, &answer.into_inner()),
             // It is another pod by now, or Redis was right.
             Ok(Err(status)) if status.code() == Code::NotFound => return Err(Silent::Gone),
-            Ok(Err(_)) | Err(_) if is_former => return Err(Silent::Gone),
+            Ok(Err(_)) | Err(_) if is_former => {
+                // It is not waited for again.
+                self.0.found.remove(pod);
+                return Err(Silent::Gone);
+            }
             Ok(Err(status)) => format!("which cannot be asked at {text}: {}", status.message()),
             Err(_) => format!(
                 "which does not answer at {text} within {:?}",

@@ -38,6 +38,8 @@ pub enum Kind {
     Answer = 5,
     /// A ban of all pods.
     Ban = 6,
+    /// That a handler knows a connection.
+    Known = 7,
 }
 
 /// Seals and opens.

@@ -30,6 +30,14 @@ redis.call('SET', KEYS[2], ARGV[2])
 return was_there
 ";
 
+/// Unless it is another one by now.
+const FORGET: &str = r"
+if redis.call('HGET', KEYS[1], ARGV[1]) == ARGV[2] then redis.call('HDEL', KEYS[1], ARGV[1]) end
+return 0
+";
+
+/// By how much clocks may differ: a ban that has ended for this pod may go on for another one.
+const APART: Duration = Duration::from_secs(60);
 /// The pause after they could not be read.
 const PAUSE: Duration = Duration::from_millis(500);
 
@@ -42,6 +50,7 @@ struct Inner {
     sealer: Arc<Sealer>,
     ban: Script,
     lift: Script,
+    forget: Script,
 }
 
 impl SharedBans {
@@ -53,6 +62,7 @@ impl SharedBans {
             sealer,
             ban: Script::new(BAN),
             lift: Script::new(LIFT),
+            forget: Script::new(FORGET),
         }))
     }
 
@@ -101,13 +111,20 @@ impl SharedBans {
         while lives.changed().await.is_ok() {
             loop {
                 let version = lives.borrow_and_update().bans.clone();
-                if version == known {
+                // Without a version Redis has lost them, or never had any.
+                let is_lost = version.is_empty() && !bans.shared().is_empty();
+                if version == known && !is_lost {
                     break;
                 }
-                match self.read().await {
-                    Ok(all) => {
-                        bans.share(all);
+                let followed = if is_lost {
+                    self.write_back(&bans).await
+                } else {
+                    self.read().await.map(|all| bans.share(all))
+                };
+                match followed {
+                    Ok(()) => {
                         known = version;
+                        break;
                     }
                     Err(failure) => {
                         tracing::debug!(%failure, "bans of other pods are not known yet");
@@ -116,6 +133,19 @@ impl SharedBans {
                 }
             }
         }
+    }
+
+    /// Redis has lost them: it gets them back, as this pod knows them.
+    async fn write_back(&self, bans: &Bans) -> Result<(), Failure> {
+        let shared = bans.shared();
+        tracing::warn!(
+            count = shared.len(),
+            "Redis has lost the bans of all pods; it gets them back"
+        );
+        for ban in &shared {
+            self.ban(ban).await?;
+        }
+        Ok(())
     }
 
     /// All that have not ended; the others are forgotten.
@@ -127,14 +157,15 @@ impl SharedBans {
         let now = SystemTime::now();
         let mut bans = Vec::with_capacity(all.len());
         for (who, sealed) in all {
-            match self.open(&who, sealed) {
-                Some(ban) if ban.until.is_none_or(|until| until > now) => bans.push(ban),
-                Some(_) => {
-                    let mut forget = redis::cmd("HDEL");
-                    forget.arg(&key).arg(&who);
-                    link.command::<()>(&key, &forget).await?;
-                }
-                None => {}
+            let Some(ban) = self.open(&who, sealed.clone()) else {
+                continue;
+            };
+            let is_over = |at: SystemTime| ban.until.is_some_and(|until| until <= at);
+            if is_over(now - APART) {
+                let arguments = [who.as_bytes(), &sealed];
+                let _: u8 = link.script(&self.0.forget, &[&key], &arguments).await?;
+            } else if !is_over(now) {
+                bans.push(ban);
             }
         }
         Ok(bans)

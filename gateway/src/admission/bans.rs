@@ -135,6 +135,13 @@ impl Bans {
         self.0.news.send_modify(|count| *count += 1);
     }
 
+    /// Those of all pods that have not ended, as far as this one knows.
+    #[must_use]
+    pub fn shared(&self) -> Vec<Listed> {
+        let all = self.0.bans.read();
+        listed(&all.of_cluster, false)
+    }
+
     /// As `ban`, and all pods are told of it.
     pub fn ban_in_cluster(&self, who: Banned, until: Option<SystemTime>, reason: &str) {
         self.change(SystemTime::now(), |all| {
@@ -158,17 +165,7 @@ impl Bans {
     /// ends.
     #[must_use]
     pub fn list(&self) -> Vec<Listed> {
-        let now = SystemTime::now();
         let all = self.0.bans.read();
-        let listed = |table: &Table, of_file| {
-            let bans = table.iter(now).map(|(who, end, reason)| Listed {
-                who: who.clone(),
-                until: end.until(),
-                reason: reason.clone(),
-                of_file,
-            });
-            bans.collect::<Vec<_>>()
-        };
         let mut bans = listed(&all.of_file, true);
         bans.extend(listed(&all.at_run_time, false));
         bans.extend(listed(&all.of_cluster, false));
@@ -253,6 +250,18 @@ impl Bans {
         self.0.count.store(count, Relaxed);
         result
     }
+}
+
+/// The bans of a table that have not ended.
+fn listed(table: &Table, of_file: bool) -> Vec<Listed> {
+    let bans = table.iter(SystemTime::now());
+    let bans = bans.map(|(who, end, reason)| Listed {
+        who: who.clone(),
+        until: end.until(),
+        reason: reason.clone(),
+        of_file,
+    });
+    bans.collect()
 }
 
 impl All {

@@ -79,7 +79,7 @@ impl Hearing {
                     self.unread = Partition::all().collect();
                     self.catch_up().await;
                 }
-                _ = lives.tick(), if self.hears => self.still_lives().await,
+                _ = lives.tick(), if self.hears && !shared.cluster.has_left.load(Relaxed) => self.still_lives().await,
                 () = sleep_until(self.again), if self.is_behind() => self.catch_up().await,
                 push = pushes.next() => self.take(push).await,
             }

@@ -37,13 +37,25 @@ for _, gone in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', '(' .. now)) 
 end
 redis.call('HSET', KEYS[3], ARGV[1], ARGV[3])
 redis.call('PEXPIRE', KEYS[2], 3 * ARGV[2])
-local fenced, began = redis.call('GET', KEYS[6]) and 1 or 0, 0
+local fenced = redis.call('GET', KEYS[6]) and 1 or 0
 if fenced == 0 then
-  began = redis.call('ZADD', KEYS[4], now + ARGV[2], ARGV[4])
+  redis.call('ZADD', KEYS[4], now + ARGV[2], ARGV[4])
   redis.call('HSET', KEYS[5], ARGV[4], ARGV[3])
 end
 local silent = redis.call('ZRANGEBYSCORE', KEYS[4], '-inf', '(' .. now, 'LIMIT', 0, 16)
-return {new, redis.call('HGETALL', KEYS[3]), fenced, began, silent, redis.call('GET', KEYS[7]) or ''}
+return {new, redis.call('HGETALL', KEYS[3]), fenced, silent, redis.call('GET', KEYS[7]) or ''}
+";
+
+const LEAVE: &str = r"
+redis.call('ZREM', KEYS[1], ARGV[1])
+redis.call('HDEL', KEYS[2], ARGV[1])
+if ARGV[3] == 'left' then
+  redis.call('ZADD', KEYS[3], 0, ARGV[2])
+else
+  redis.call('ZREM', KEYS[3], ARGV[2])
+  redis.call('HDEL', KEYS[4], ARGV[2])
+end
+return 1
 ";
 
 const CHANGE: &str = r"
@@ -72,11 +84,12 @@ pub(super) struct Pods {
     /// Counts the lives of this pod: one ends when others have taken it for gone and seen to what was left.
     life: AtomicU64,
     live: Script,
+    leave: Script,
     change: Script,
 }
 
 /// What Redis answers to a pod that says that it lives.
-type Lived = (u8, HashMap<String, Vec<u8>>, u8, u8, Vec<String>, String);
+type Lived = (u8, HashMap<String, Vec<u8>>, u8, Vec<String>, String);
 
 /// Who lives.
 pub(super) struct Living {
@@ -84,10 +97,8 @@ pub(super) struct Living {
     pub(super) was_gone: bool,
     /// The others, and where each is called; empty for one that cannot be.
     pub(super) others: HashMap<Pod, String>,
-    /// Others have seen to what was left of this life of the pod.
-    pub(super) is_fenced: bool,
-    /// Redis did not know of this life.
-    pub(super) is_new: bool,
+    /// Others see to what was left of this life of the pod.
+    pub(super) fenced: Option<String>,
     /// Lives that nobody has heard of for a lease: some of them.
     pub(super) silent: Vec<String>,
     /// Another one than before: there are other bans.
@@ -111,6 +122,7 @@ impl Pods {
             verb,
             life: AtomicU64::new(1),
             live: Script::new(LIVE),
+            leave: Script::new(LEAVE),
             change: Script::new(CHANGE),
         }
     }
@@ -153,7 +165,7 @@ impl Pods {
             &address,
             life.as_bytes(),
         ];
-        let (new, pods, fenced, began, silent, bans): Lived =
+        let (new, pods, fenced, silent, bans): Lived =
             link.script(&self.live, &keys, &arguments).await?;
         let others = pods.into_iter().filter(|(pod, _)| **pod != *self.own);
         Ok(Living {
@@ -161,8 +173,7 @@ impl Pods {
             others: others
                 .map(|(pod, sealed)| (Pod::from(&*pod), self.address_of(&pod, sealed)))
                 .collect(),
-            is_fenced: fenced == 1,
-            is_new: began == 1,
+            fenced: (fenced == 1).then_some(life),
             silent,
             bans,
         })
@@ -210,21 +221,24 @@ impl Pods {
         Ok(())
     }
 
-    /// Tells others that this pod is gone.
-    pub(super) async fn leave(&self, link: &Link) -> Result<(), Failure> {
+    /// Tells others that this pod is gone; and, where something is left, that one of them is to see to it.
+    pub(super) async fn leave(&self, link: &Link, is_something_left: bool) -> Result<(), Failure> {
         self.write(link, &[], &[], true).await?;
-        let (pods, addresses) = (self.names.pods(), self.names.addresses());
-        let mut forget = redis::cmd("ZREM");
-        forget.arg(&pods).arg(&*self.own);
-        link.command::<()>(&pods, &forget).await?;
-        let mut forget = redis::cmd("HDEL");
-        forget.arg(&addresses).arg(&*self.own);
-        link.command::<()>(&addresses, &forget).await?;
-        let lives = self.names.lives();
-        let mut forget = redis::cmd("ZREM");
-        forget.arg(&lives).arg(self.life());
-        link.command::<()>(&lives, &forget).await?;
-        let known = self.names.known(&self.life());
+        let life = self.life();
+        let keys = [
+            self.names.pods(),
+            self.names.addresses(),
+            self.names.lives(),
+            self.names.lives_at(),
+        ];
+        let keys = keys.each_ref().map(String::as_str);
+        let left: &[u8] = if is_something_left { b"left" } else { b"" };
+        let arguments = [self.own.as_bytes(), life.as_bytes(), left];
+        link.script::<u8>(&self.leave, &keys, &arguments).await?;
+        if is_something_left {
+            return Ok(());
+        }
+        let known = self.names.known(&life);
         link.command(&known, redis::cmd("DEL").arg(&known)).await
     }
 

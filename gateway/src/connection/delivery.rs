@@ -115,9 +115,7 @@ impl Delivery {
             self.introduce().await?;
             return Ok(Told::Acknowledged);
         }
-        if matches!(self.event, Event::Closed(CloseReason::PodLost))
-            && self.standing.was_told_by_others()
-        {
+        if matches!(self.event, Event::Closed(_)) && self.standing.is_inherited().await {
             return Ok(Told::Forgotten);
         }
         let mut attempt = 1 + self.earlier();

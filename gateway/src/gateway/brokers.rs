@@ -75,9 +75,9 @@ impl SharedBroker {
         peers::Server::new(own, self.sealer.clone(), Arc::new(local))
     }
 
-    /// Others forget this pod at once, as far as they can be told.
-    pub(super) async fn leave(self) {
-        self.cluster.leave().await;
+    /// Others forget this pod at once, as far as they can be told. Whether handlers were told of all that ended.
+    pub(super) async fn leave(self, all_told: bool) {
+        self.cluster.leave(!all_told).await;
     }
 }
 
@@ -143,12 +143,11 @@ pub(super) fn start(config: &Config, pod: &str, here: &Here<'_>) -> Result<Broke
             let with = loss::With {
                 cluster: cluster.clone(),
                 peers: peers.clone(),
-                ids: Arc::clone(ids),
                 registry: here.registry.clone(),
                 handlers: here.handlers.clone(),
             };
             let bans = SharedBans::new(cluster.clone(), sealer.clone());
-            let loss = Loss::start(pod_loss(config, here.adapter), with);
+            let loss = Loss::start(pod_loss(config, here.adapter), with, &sealer);
             metrics.observe_loss(&loss);
             Brokers {
                 broker,

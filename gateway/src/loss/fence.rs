@@ -6,17 +6,14 @@ use std::sync::{Arc, atomic::Ordering::Relaxed};
 use super::{Counts, Index};
 use crate::{cluster::Cluster, connection::CloseReason, registry::Registry};
 
-/// Watches for it, and for a Redis that has forgotten this pod. Runs for ever.
+/// Watches for it, for ever.
 pub(super) async fn watch(cluster: Cluster, index: Index, registry: Registry, counts: Arc<Counts>) {
     let mut lives = cluster.lives();
-    let mut beginnings = 1;
     while lives.changed().await.is_ok() {
-        let (fenced, begun) = {
-            let lives = lives.borrow_and_update();
-            (lives.fenced.clone(), lives.beginnings)
-        };
+        let fenced = lives.borrow_and_update().fenced.clone();
         if fenced.is_some_and(|life| life == cluster.life()) {
-            index.begin(&cluster.begin_life());
+            let life = cluster.begin_life();
+            index.begin(&life);
             counts.fenced.fetch_add(1, Relaxed);
             let connections = registry.snapshot();
             tracing::error!(
@@ -26,9 +23,6 @@ pub(super) async fn watch(cluster: Cluster, index: Index, registry: Registry, co
             for handle in connections {
                 handle.end(CloseReason::PodLost);
             }
-        } else if begun > beginnings {
-            index.tell_all();
         }
-        beginnings = beginnings.max(begun);
     }
 }

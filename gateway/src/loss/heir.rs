@@ -1,6 +1,7 @@
 //! Seeing to what is left of pods that died.
 
 use std::{
+    collections::HashMap,
     pin::pin,
     sync::{Arc, atomic::Ordering::Relaxed},
     time::{Duration, Instant},
@@ -12,11 +13,12 @@ use parking_lot::Mutex;
 use proto::exproto::SocketClosedRequest;
 use tokio::time::{sleep, timeout};
 
-use super::{Counts, Settings, With, estate::Estates};
+use super::{
+    Counts, Settings, With,
+    estate::{Estates, Standing},
+};
 use crate::{
     backoff::jittered,
-    broker::others::Pod,
-    conn_id::Place,
     connection::CloseReason,
     handler::{Bound, Failure, Method, frame, key_of},
     redis,
@@ -24,6 +26,8 @@ use crate::{
 
 /// Between two tries to reach a handler.
 const PAUSE: Duration = Duration::from_millis(500);
+/// How often it is tried to note that a handler was told.
+const TRIES: u32 = 10;
 
 /// This pod, as it inherits.
 pub(super) struct Heir {
@@ -37,16 +41,23 @@ impl Heir {
     /// Sees to one life after another, for ever.
     pub(super) async fn inherit(self) {
         let mut lives = self.with.cluster.lives();
+        let link = self.with.cluster.link().state();
+        let mut reached = (None, Instant::now());
         while lives.changed().await.is_ok() {
             let silent = lives.borrow_and_update().silent.clone();
+            // Where Redis was away, others are silent for that alone, and need their time to be heard.
+            let now = link.borrow().clone();
+            if reached.0.as_ref() != Some(&now) {
+                reached = (Some(now), Instant::now());
+            }
+            if reached.1.elapsed() < self.with.cluster.lease() {
+                continue;
+            }
             let own = self.with.cluster.life();
             for life in silent.iter().filter(|life| **life != own) {
-                match self.see_to(life).await {
-                    Ok(()) => {}
-                    // Then it goes on where it was, or another pod does.
-                    Err(failure) => {
-                        tracing::warn!(life, %failure, "what a dead pod has left is seen to later");
-                    }
+                // Then it goes on where it was, or another pod does.
+                if let Err(failure) = self.see_to(life).await {
+                    tracing::warn!(life, %failure, "what a dead pod has left is seen to later");
                 }
             }
         }
@@ -58,32 +69,41 @@ impl Heir {
             tracing::warn!(life, "what stands there is no life of a pod; it is removed");
             return self.estates.bury(life).await;
         };
-        if !self.estates.inherit(life).await? {
-            return Ok(());
+        let address = self.address(life, pod).await?;
+        match self.estates.inherit(life, self.grace(&address)).await? {
+            Standing::Stranger => return Ok(()),
+            Standing::HeirOfDead => {}
+            Standing::Heir if self.lives(pod, address).await => {
+                self.counts.answered.fetch_add(1, Relaxed);
+                tracing::warn!(pod, "a pod does not reach Redis, and lives");
+                return Ok(());
+            }
+            Standing::Heir => {
+                if !self.estates.fence(life, self.settings.keep).await? {
+                    return Ok(());
+                }
+                self.counts.inherited.fetch_add(1, Relaxed);
+                tracing::warn!(
+                    pod,
+                    "a pod has died; this one tells the handlers of its connections"
+                );
+            }
         }
-        if self.answers(life, &pod.into()).await? {
-            self.counts.answered.fetch_add(1, Relaxed);
-            tracing::warn!(pod, "a pod does not reach Redis, and lives");
-            return Ok(());
-        }
-        if !self.estates.fence(life, self.settings.keep).await? {
-            return Ok(());
-        }
-        tracing::warn!(
-            pod,
-            "a pod has died; this one tells the handlers of its connections"
-        );
-        self.counts.inherited.fetch_add(1, Relaxed);
-        let hope = Hope::new(self.settings.patience);
+        self.estates.close(life, self.settings.keep).await?;
+        let hopes = Hopes::new(self.settings.patience);
         let mut cursor = 0;
         loop {
             let page = self.estates.known(life, cursor).await?;
-            if !page.known.is_empty() {
-                let conns: Vec<_> = page.known.iter().map(|(conn, _)| conn.as_str()).collect();
-                if !self.tell(life, pod, &page.known, &hope).await? {
-                    return Ok(());
-                }
-                self.estates.settle(life, &conns).await?;
+            for conn in &page.forged {
+                tracing::warn!(
+                    life,
+                    conn,
+                    "what stands there was not written by that pod; it is passed over"
+                );
+                self.estates.settle(life, conn).await?;
+            }
+            if !self.tell(life, &page.known, &hopes).await? {
+                return Ok(());
             }
             cursor = page.next;
             if cursor == 0 {
@@ -92,72 +112,76 @@ impl Heir {
         }
     }
 
-    /// Whether the pod of that life answers.
-    async fn answers(&self, life: &str, pod: &Pod) -> Result<bool, redis::Failure> {
-        let Some(sealed) = self.estates.address(life).await? else {
-            return Ok(false);
-        };
-        let address = self.with.cluster.address_of(pod, sealed);
-        Ok(!address.is_empty() && self.with.peers.ping(pod, address).await.is_ok())
+    /// Where the pod of that life was called last; empty where it could not be.
+    async fn address(&self, life: &str, pod: &str) -> Result<String, redis::Failure> {
+        let sealed = self.estates.address(life).await?;
+        Ok(sealed.map_or_else(String::new, |sealed| {
+            self.with.cluster.address_of(pod, sealed)
+        }))
+    }
+
+    /// How much longer a pod may be silent: one that cannot be asked might live.
+    fn grace(&self, address: &str) -> Duration {
+        if address.is_empty() {
+            2 * self.with.cluster.lease()
+        } else {
+            Duration::ZERO
+        }
+    }
+
+    async fn lives(&self, pod: &str, address: String) -> bool {
+        !address.is_empty() && self.with.peers.lives(&pod.into(), address).await
     }
 
     /// Tells handlers that these connections are closed. False where another pod has become the heir meanwhile.
     async fn tell(
         &self,
         life: &str,
-        pod: &str,
         known: &[(String, String)],
-        hope: &Hope,
+        hopes: &Hopes,
     ) -> Result<bool, redis::Failure> {
         let most = self.settings.concurrent_calls;
-        let mut telling = pin!(
-            stream::iter(known).for_each_concurrent(most, |(conn, endpoint)| self
-                .tell_of(pod, conn, endpoint, hope))
-        );
+        let telling = stream::iter(known).for_each_concurrent(most, |(conn, endpoint)| {
+            self.see_to_connection(life, conn, endpoint, hopes)
+        });
+        let mut telling = pin!(telling);
         // However long that takes.
         while timeout(self.with.cluster.lease(), &mut telling)
             .await
             .is_err()
         {
-            if !self.estates.inherit(life).await? {
+            if self.estates.inherit(life, Duration::ZERO).await? == Standing::Stranger {
                 return Ok(false);
             }
         }
         Ok(true)
     }
 
-    async fn tell_of(&self, pod: &str, conn: &str, endpoint: &str, hope: &Hope) {
-        let is_its_own = match self.with.ids.locate(conn) {
-            Ok(Place::Elsewhere(other)) => *other == *pod,
-            // Of an earlier life of this pod.
-            Ok(Place::Here(_)) => *self.with.ids.instance() == *pod,
-            Err(_) => false,
-        };
-        if !is_its_own {
-            tracing::warn!(
-                conn,
-                pod,
-                "what stands there is no connection of that pod; it is passed over"
-            );
-            return;
-        }
-        let count = match self.reach(conn, endpoint, hope).await {
+    async fn see_to_connection(&self, life: &str, conn: &str, endpoint: &str, hopes: &Hopes) {
+        let count = match self.reach(conn, endpoint, hopes).await {
             Ok(()) => &self.counts.told,
             Err(why) => {
                 tracing::warn!(
                     conn,
                     endpoint,
                     why,
-                    "no handler was told that a connection is lost with its pod"
+                    "a handler may not know that a connection is lost with its pod"
                 );
                 &self.counts.untold
             }
         };
         count.fetch_add(1, Relaxed);
+        // Until then it may be told again, should this pod die as well.
+        for _ in 0..TRIES {
+            if self.estates.settle(life, conn).await.is_ok() {
+                return;
+            }
+            sleep(jittered(PAUSE)).await;
+        }
     }
 
     /// Tells the handler at that endpoint, or another one where that is not found any more; as long as there is hope.
-    async fn reach(&self, conn: &str, endpoint: &str, hope: &Hope) -> Result<(), String> {
+    async fn reach(&self, conn: &str, endpoint: &str, hopes: &Hopes) -> Result<(), String> {
         let frame = frame(&SocketClosedRequest {
             conn: conn.to_owned(),
             reason: CloseReason::PodLost.as_str().to_owned(),
@@ -165,21 +189,20 @@ impl Heir {
         let key = key_of(conn.as_bytes());
         loop {
             let why = match self.with.handlers.bind_at(endpoint, key) {
-                None => "no handler is ready".to_owned(),
+                None => "no handler is ready there".to_owned(),
                 Some(bound) => match self.call(bound, key, frame.clone()).await {
                     Ok(()) => {
-                        hope.renew();
+                        hopes.renew(endpoint);
                         return Ok(());
                     }
-                    // It has heard of it.
-                    Err(failure @ Failure::Refused(_)) => {
-                        hope.renew();
+                    // It has heard of it, or may have.
+                    Err(failure @ (Failure::Refused(_) | Failure::TimedOut(_))) => {
                         return Err(failure.to_string());
                     }
                     Err(failure) => failure.to_string(),
                 },
             };
-            if hope.is_over() {
+            if hopes.is_over(endpoint) {
                 return Err(why);
             }
             sleep(jittered(PAUSE)).await;
@@ -195,25 +218,30 @@ impl Heir {
     }
 }
 
-/// That some handler can be reached: for a while after one was.
-struct Hope {
-    renewed: Mutex<Instant>,
+/// That handlers can be reached: each for a while after it was.
+struct Hopes {
+    renewed: Mutex<HashMap<String, Instant>>,
     patience: Duration,
 }
 
-impl Hope {
+impl Hopes {
     fn new(patience: Duration) -> Self {
         Self {
-            renewed: Mutex::new(Instant::now()),
+            renewed: Mutex::default(),
             patience,
         }
     }
 
-    fn renew(&self) {
-        *self.renewed.lock() = Instant::now();
+    fn renew(&self, endpoint: &str) {
+        let mut renewed = self.renewed.lock();
+        renewed.insert(endpoint.to_owned(), Instant::now());
     }
 
-    fn is_over(&self) -> bool {
-        self.renewed.lock().elapsed() >= self.patience
+    fn is_over(&self, endpoint: &str) -> bool {
+        let mut renewed = self.renewed.lock();
+        let since = renewed
+            .entry(endpoint.to_owned())
+            .or_insert_with(Instant::now);
+        since.elapsed() >= self.patience
     }
 }

@@ -6,7 +6,11 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::{
-    Answer, Error, Fields, Management, fields::Named, guard::Caller, page::Page, pods::Question,
+    Answer, Error, Fields, Management,
+    fields::Named,
+    guard::Caller,
+    page::Page,
+    pods::{Missing, Question},
 };
 use crate::connection::{Client, Description, Handle};
 
@@ -172,9 +176,12 @@ pub(super) async fn kick(
     let conn = handle.as_ref().map(|handle| handle.id().as_str());
     let device = handle.as_ref().map(|handle| handle.info().device);
     tracing::info!(caller, clientid, conn, ?device, "kicked a client");
-    Ok(Json(
-        json!({ "kicked": { "clientid": clientid, "conn": conn } }),
-    ))
+    let mut answer = json!({ "kicked": { "clientid": clientid, "conn": conn } });
+    if management.is_shared(&question) {
+        let missing: Vec<_> = answers.missing.iter().map(Missing::shown).collect();
+        answer["missing"] = missing.into();
+    }
+    Ok(Json(answer))
 }
 
 fn nobody(clientid: &str) -> Error {

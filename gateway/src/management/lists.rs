@@ -44,7 +44,9 @@ impl Management {
         }
         let own: Pod = self.subjects().ids.instance();
         let start = Start::of(&page, &own, self.is_shared(question))?;
-        let mut pods = self.others();
+        let others = self.others();
+        let is_known = others.is_some();
+        let mut pods = others.unwrap_or_default();
         pods.retain(|pod| **pod >= *start.pod);
         let asked = pods.into_iter().map(|pod| {
             let path = question.list_after(page.limit, start.within(&pod));
@@ -60,6 +62,9 @@ impl Management {
         };
         let (here, answers) = tokio::join!(here, asked);
         let Answers { given, mut missing } = answers;
+        if !is_known {
+            missing.extend(Answers::unknown().missing);
+        }
         let mut parts = vec![(own, here?)];
         for (pod, status, body) in given {
             match Part::read(status, body) {
@@ -119,8 +124,9 @@ impl Part {
             return None;
         };
         let entries = entries.into_iter().map(|mut entry| {
-            let number = entry[0].as_u64()?;
-            Some((number, entry[1].take()))
+            let number = entry.get(0)?.as_u64()?;
+            let shown = entry.get_mut(1)?.take();
+            (shown.is_null() || shown.is_object()).then_some((number, shown))
         });
         Some(Self {
             entries: entries.collect::<Option<_>>()?,
@@ -252,6 +258,8 @@ mod tests {
             json!(1),
             json!({ "more": true }),
             json!({ "more": true, "entries": [1] }),
+            json!({ "more": true, "entries": [[1]] }),
+            json!({ "more": true, "entries": [[1, 2]] }),
         ] {
             assert!(Part::read(StatusCode::OK, wrong).is_none());
         }

@@ -109,10 +109,15 @@ impl Management {
         self.subjects().others.is_some() && !question.is_of_pod
     }
 
-    /// The other pods, as far as they are known.
-    pub(super) fn others(&self) -> Vec<Pod> {
+    /// Whether there may be other pods.
+    pub(super) fn has_others(&self) -> bool {
+        self.subjects().others.is_some()
+    }
+
+    /// The other pods; none where Redis has not told yet.
+    pub(super) fn others(&self) -> Option<Vec<Pod>> {
         let others = self.subjects().others.as_ref();
-        others.map_or_else(Vec::new, |others| others.peers.others())
+        others.map_or_else(|| Some(Vec::new()), |others| others.peers.others())
     }
 
     /// Asks all other pods the same. Nobody, where another pod asks.
@@ -120,7 +125,10 @@ impl Management {
         if !self.is_shared(question) {
             return Answers::default();
         }
-        let asked = self.others().into_iter().map(|pod| (pod, question.path()));
+        let Some(others) = self.others() else {
+            return Answers::unknown();
+        };
+        let asked = others.into_iter().map(|pod| (pod, question.path()));
         self.ask(question, asked.collect()).await
     }
 
@@ -182,9 +190,21 @@ impl Management {
 }
 
 impl Answers {
+    /// Nobody could be asked, as nobody knows who is there.
+    pub(super) fn unknown() -> Self {
+        let why = "Redis has not told yet which other pods there are";
+        Self {
+            given: Vec::new(),
+            missing: vec![Missing::of("(unknown)".into(), why)],
+        }
+    }
+
     /// The one answer that says more than that nothing is there. Else `here` holds, unless somebody could not be asked.
     pub(super) fn found(self, here: Error) -> Result<Value, Error> {
-        let mut given = self.given.into_iter();
+        let mut given = self.given;
+        // What was found goes before what went wrong.
+        given.sort_by_key(|(_, status, _)| !status.is_success());
+        let mut given = given.into_iter();
         match given.find(|(_, status, _)| *status != StatusCode::NOT_FOUND) {
             Some((_, status, body)) if status.is_success() => Ok(body),
             Some((pod, _, body)) => Err(Error::Elsewhere {

@@ -40,6 +40,10 @@ impl Slot {
         self.0.upgrade()
     }
 
+    pub(super) fn weak(&self) -> Weak<Held> {
+        self.0.clone()
+    }
+
     pub(super) fn is_of(&self, held: &Held) -> bool {
         std::ptr::eq(self.0.as_ptr(), held)
     }
@@ -87,6 +91,11 @@ impl Held {
         self.given_up.get_or_init(|| done).await;
     }
 
+    /// It is claimed, and was given up elsewhere.
+    pub(super) fn is_claimed(&self) -> bool {
+        self.given_up.initialized()
+    }
+
     /// By which claim it was had last; none where it was not claimed yet.
     pub(super) fn last_claim(&self) -> Option<u64> {
         let number = self.number.get()?;
@@ -100,10 +109,10 @@ impl Held {
         }
     }
 
-    /// The connection has it now. Not where another pod does.
+    /// The connection has it now. Not where another pod does, nor where the connection ends.
     pub(super) fn settle(&self, handle: &Handle) -> bool {
         let mut state = self.state.lock();
-        if matches!(*state, State::Lost) {
+        if matches!(*state, State::Lost) || handle.is_ending() {
             return false;
         }
         *state = State::By(handle.clone());

@@ -1,21 +1,17 @@
 //! Telling Redis again what this pod has: before it forgets, and whenever it was away, as it may have lost some of it.
 
 use std::{
-    sync::Arc,
+    sync::{Arc, Weak},
     time::{Duration, Instant},
 };
 
-use futures_util::{
-    StreamExt as _,
-    future::{join_all, try_join_all},
-    stream,
-};
+use futures_util::{Stream, StreamExt as _, future::join_all, stream};
 use tokio::{
     sync::mpsc,
     time::{sleep, timeout},
 };
 
-use super::{Held, Inner, Unasked};
+use super::{Held, Inner, Unasked, shown};
 use crate::{
     backoff::jittered,
     peers::Silent,
@@ -39,8 +35,8 @@ pub(super) async fn renew(inner: Arc<Inner>) {
             }
             continue;
         }
-        if inner.renew_all().await.is_err() {
-            sleep(jittered(PAUSE)).await;
+        if !inner.renew_all().await {
+            sleep(jittered(10 * PAUSE)).await;
             continue;
         }
         // Of a pause while this was under way it must be told as well.
@@ -50,17 +46,60 @@ pub(super) async fn renew(inner: Arc<Inner>) {
 }
 
 impl Inner {
-    async fn renew_all(&self) -> Result<(), Failure> {
-        let slots = self.held.iter();
-        let all: Vec<Arc<Held>> = slots.filter_map(|slot| slot.get()).collect();
-        let second = u32::try_from(AT_ONCE).unwrap_or(u32::MAX);
-        let pause = Duration::from_secs(second.into()) / self.settings.renewals;
+    /// Tells Redis of all. Whether it has answered for each.
+    async fn renew_all(&self) -> bool {
+        let all: Vec<Weak<Held>> = self.held.iter().map(|slot| slot.weak()).collect();
+        let count = u32::try_from(AT_ONCE).unwrap_or(u32::MAX);
+        let pause = Duration::from_secs(count.into()) / self.settings.renewals;
+        let mut is_told = true;
         for some in all.chunks(AT_ONCE) {
-            try_join_all(some.iter().map(|held| self.renew(held))).await?;
+            let held: Vec<_> = some.iter().filter_map(Weak::upgrade).collect();
+            let renewed = join_all(held.iter().map(|held| self.renew(held))).await;
+            for failure in renewed.into_iter().filter_map(Result::err) {
+                is_told &= is_lasting(&failure);
+            }
+            drop(held);
             sleep(pause).await;
         }
-        Ok(())
+        is_told
     }
+}
+
+/// Whether it would fail again: what stands in Redis there is not ours.
+fn is_lasting(failure: &Failure) -> bool {
+    let is_foreign = match failure {
+        Failure::Refused { code, .. } => &**code == "WRONGTYPE",
+        Failure::Unexpected(_) => true,
+        Failure::Away(_) | Failure::TimedOut { .. } | Failure::Lost => false,
+    };
+    if !is_foreign {
+        return false;
+    }
+    tracing::warn!(%failure, "what stands in Redis in place of a clientid's owner was not written by a pod");
+    true
+}
+
+/// Tells Redis of clientids that it did not answer for, until it does. Runs for ever.
+pub(super) async fn tell_later(inner: Arc<Inner>, untold: mpsc::Receiver<Weak<Held>>) {
+    let tell = async |untold: Weak<Held>| {
+        loop {
+            sleep(jittered(PAUSE)).await;
+            let Some(held) = untold.upgrade() else { return };
+            match inner.renew(&held).await {
+                Ok(()) => return,
+                Err(failure) if is_lasting(&failure) => return,
+                Err(_) => {}
+            }
+        }
+    };
+    received(untold).for_each_concurrent(AT_ONCE, tell).await;
+}
+
+fn received<T>(receiver: mpsc::Receiver<T>) -> impl Stream<Item = T> {
+    stream::unfold(receiver, async |mut receiver| {
+        let next = receiver.recv().await?;
+        Some((next, receiver))
+    })
 }
 
 /// Asks pods again that could not be asked to give up a clientid: until they have, or are gone, or for two leases. Those
@@ -70,10 +109,6 @@ pub(super) async fn ask_again(
     unasked: mpsc::Receiver<Unasked>,
     lease: Duration,
 ) {
-    let unasked = stream::unfold(unasked, async |mut unasked| {
-        let next = unasked.recv().await?;
-        Some((next, unasked))
-    });
     let ask = async |unasked: Unasked| {
         let until = Instant::now() + 2 * lease;
         while Instant::now() < until {
@@ -93,11 +128,11 @@ pub(super) async fn ask_again(
         } = &unasked;
         tracing::warn!(
             %former,
-            %clientid,
+            clientid = shown(clientid),
             "a client may still be connected with a pod that cannot be asked"
         );
     };
-    unasked.for_each_concurrent(AT_ONCE, ask).await;
+    received(unasked).for_each_concurrent(AT_ONCE, ask).await;
 }
 
 /// Tells Redis which clientids are free. Runs for ever.

@@ -164,3 +164,29 @@ async fn in_one_pod_redis_is_not_asked_again() {
     assert_eq!(one.gateway.metric(HELD).await, 1);
     assert_eq!(claim(), before);
 }
+
+#[tokio::test]
+async fn a_redis_that_refuses_is_told_once_it_takes_it() {
+    let pods = Pods::start().await;
+    let (one, two) = (pods.pod("a").await, pods.pod("b").await);
+    // It stays connected, and takes no writes.
+    let takes_writes = |replicas: &str| {
+        let set = pods
+            .redis
+            .cli(&["CONFIG", "SET", "min-replicas-to-write", replicas]);
+        assert_eq!(set.trim(), "OK");
+    };
+    takes_writes("1");
+    let (_older, mut calls) = device(&one).await;
+    becomes_truck(&mut calls).await;
+    let (_newer, mut of_newer) = device(&two).await;
+    becomes_truck(&mut of_newer).await;
+    for pod in [&one, &two] {
+        assert_eq!(pod.gateway.metric(ALONE).await, 1);
+        assert_eq!(pod.gateway.metric("exproto_redis_connected").await, 1);
+    }
+    takes_writes("0");
+    assert_eq!(one.handler.closed().await, "discarded");
+    assert!(owner(&pods).starts_with("b."));
+    ok(&of_newer.send("x").await);
+}

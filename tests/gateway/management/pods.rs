@@ -35,14 +35,14 @@ impl Pair {
     }
 
     async fn know_each_other(&self) {
-        for pod in [&self.one, &self.two] {
+        for (pod, other) in [(&self.one, &self.two), (&self.two, &self.one)] {
+            let client = client_of(other, "known").await;
             until("the pods to know each other", async || {
-                let list = pod.get("/api/v1/connections").await;
-                let others = pod.gateway.http("/metrics").await;
-                list["missing"].as_array().is_some_and(Vec::is_empty)
-                    && others.contains("exproto_shared")
+                pod.ask("GET", "/api/v1/clients/known", "").await.0 == 200
             })
             .await;
+            drop(client);
+            other.handler.closed().await;
         }
     }
 }
@@ -247,4 +247,27 @@ async fn without_redis_a_ban_holds_where_it_was_told_and_that_is_said() {
     );
     assert_eq!(banned(&pair.one).await, ["clientid:truck"]);
     assert_eq!(banned(&pair.two).await, ["clientid:truck"]);
+}
+
+#[tokio::test]
+async fn a_redis_that_has_lost_the_bans_gets_them_back() {
+    let mut pair = Pair::start().await;
+    let (status, _) = pair.one.ask("POST", "/api/v1/bans", TRUCK).await;
+    assert_eq!(status, 201);
+    pair.redis.kill();
+    pair.redis.restart().await;
+    until("Redis to have them", async || {
+        let hash = pair.redis.cli(&["KEYS", "*.bans"]);
+        let bans = pair.redis.cli(&["HKEYS", hash.trim()]);
+        bans.contains("clientid:truck")
+    })
+    .await;
+    let later = pod(&pair.redis, &pair.folder, "c").await;
+    until("it to know", async || {
+        banned(&later).await == ["clientid:truck"]
+    })
+    .await;
+    for pod in [&pair.one, &pair.two] {
+        assert_eq!(banned(pod).await, ["clientid:truck"]);
+    }
 }

@@ -43,9 +43,12 @@ impl Standing {
         Poll::Ready(CloseReason::from(&failure))
     }
 
-    /// Another pod has told the handler of the end already, as it took this one for dead.
-    pub(super) fn was_told_by_others(&self) -> bool {
-        self.record.as_ref().is_some_and(Record::is_written)
+    /// Another pod tells the handler of the end, as it took this one for dead.
+    pub(super) async fn is_inherited(&self) -> bool {
+        match &self.record {
+            Some(record) => record.is_inherited().await,
+            None => false,
+        }
     }
 
     /// The handler was told of the end.
