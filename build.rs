@@ -9,6 +9,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let files = [
         "proto/exproto.proto",
         "proto/exproto/stream/v1/stream.proto",
+        "proto/exproto/gateway/v1/backend.proto",
         "proto/exproto/cluster/v1/cluster.proto",
     ];
     let descriptors = protox::compile(files, ["proto"])?;

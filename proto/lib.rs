@@ -2,6 +2,7 @@
 //!
 //! [`exproto`] is `emqx.exproto.v1`: the services that a handler written for EMQX's `ExProto` serves and calls.
 //! [`stream`] is `exproto.stream.v1`: the ordered stream, which handlers may serve in their place.
+//! [`gateway`] is `exproto.gateway.v1`: what the user's own services call.
 //! Nothing is written by hand here; the meaning of each field stands in the `.proto` files.
 
 // Generated code keeps to prost's and tonic's style, not to ours.
@@ -11,6 +12,8 @@
 pub use packages::emqx::exproto::v1 as exproto;
 /// `exproto.cluster.v1`: what pods tell each other through Redis.
 pub use packages::exproto::cluster::v1 as cluster;
+/// `exproto.gateway.v1`: messages for the user's own services.
+pub use packages::exproto::gateway::v1 as gateway;
 /// `exproto.stream.v1`: many connections on one stream between a gateway pod and a handler.
 pub use packages::exproto::stream::v1 as stream;
 
@@ -27,6 +30,11 @@ mod packages {
         pub mod cluster {
             pub mod v1 {
                 tonic::include_proto!("exproto.cluster.v1");
+            }
+        }
+        pub mod gateway {
+            pub mod v1 {
+                tonic::include_proto!("exproto.gateway.v1");
             }
         }
         pub mod stream {

@@ -258,6 +258,21 @@ impl Broker {
         }
     }
 
+    /// Gives what waits in the queue of somebody who has left a group to others of the group in this pod. How many of the
+    /// messages they have room for; the rest is dropped and counted.
+    pub fn hand_over(&self, filter: &Filter, queue: &Arc<Queue>) -> u64 {
+        let group = self.0.router.group(filter);
+        let (mut handed, mut dropped) = (0, 0);
+        for message in queue.take(usize::MAX, usize::MAX).messages {
+            match &group {
+                Some(group) if group.offer(&message) => handed += 1,
+                _ => dropped += 1,
+            }
+        }
+        self.0.stats.discarded.fetch_add(dropped, Relaxed);
+        handed
+    }
+
     /// As [`Self::subscribe`], for a filter that the queue did not have: it also gets what is retained for it, as it
     /// takes messages. A `$share` group gets nothing of that.
     pub fn subscribe_anew(&self, filter: Filter, qos: Qos, queue: &Arc<Queue>) -> Subscription {

@@ -1,7 +1,7 @@
 //! Who calls the adapter, and what for: known by a token or by a certificate, allowed some of the calls.
 
 /// Where calls are let through or turned away.
-mod guard;
+pub mod guard;
 
 use std::{collections::HashMap, path::PathBuf};
 

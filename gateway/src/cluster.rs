@@ -22,6 +22,8 @@ mod names;
 mod outbox;
 /// The pods, and what they want.
 mod pods;
+/// Reading on behalf of one subscriber.
+mod reading;
 /// Reading up what was missed.
 mod recovery;
 /// What comes twice.
@@ -50,14 +52,18 @@ use tokio::{
 };
 
 pub(crate) use self::names::Names;
-pub use self::tasks::Tasks;
 use self::{
     interest::Interest,
     log::Keeper,
-    names::Partition,
     outbox::{Item, Keeping, Outbox},
     pods::{Living, Pods},
     table::Table,
+};
+pub use self::{
+    log::Id,
+    names::Partition,
+    reading::{Holes, Logs, Page, Place},
+    tasks::Tasks,
 };
 use crate::{
     backoff::jittered,

@@ -2,6 +2,8 @@
 
 /// The listeners as they are served, and what a reload makes of them.
 mod listeners;
+/// What back ends call.
+mod backends;
 /// The broker, alone or with those of other pods.
 mod brokers;
 /// This pod, as others ask it.
@@ -335,7 +337,16 @@ impl Gateway {
         } = self;
         let end = CancellationToken::new();
         let http = serve_http(http_socket, health.clone(), end.clone());
-        let adapter = serve_adapter(adapter, &servers, &reloader.config().adapter, end.clone())?;
+        let (socket, adapter) = adapter;
+        let logs = shared_broker.as_ref().map(SharedBroker::logs);
+        let backend = backends::new(&reloader.config().backend, &adapter, logs, end.clone());
+        let adapter = serve_adapter(
+            socket,
+            (adapter, backend),
+            &servers,
+            &reloader.config().adapter,
+            end.clone(),
+        )?;
         let peers = peers
             .map(|peers| serve_peers(peers, &reloader.config(), servers.metrics(), end.clone()))
             .transpose()?;

@@ -44,6 +44,8 @@ pub mod registry;
 pub mod mirror;
 /// What handlers call.
 pub mod adapter;
+/// What the user's own services call.
+pub mod backend;
 /// The door of servers that are not for devices.
 pub mod door;
 /// Bearer tokens.

@@ -25,6 +25,8 @@ use proto::exproto::ResultCode;
 mod pod;
 /// What is shown of the handler's endpoints.
 mod handlers;
+/// What is shown of back ends.
+mod backend;
 /// What is shown of the broker.
 mod broker;
 /// Of the work with other pods.

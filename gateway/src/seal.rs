@@ -40,6 +40,8 @@ pub enum Kind {
     Ban = 6,
     /// That a handler knows a connection.
     Known = 7,
+    /// How far a subscriber has come.
+    Position = 8,
 }
 
 /// Seals and opens.

@@ -320,7 +320,11 @@ async fn reflection_is_served_in_both_versions() {
     }
     let handler = TestHandler::start();
     let gateway = TestGateway::start(&handler).await;
-    let served = ["emqx.exproto.v1.ConnectionAdapter", "grpc.health.v1.Health"];
+    let served = [
+        "emqx.exproto.v1.ConnectionAdapter",
+        "exproto.gateway.v1.Backend",
+        "grpc.health.v1.Health",
+    ];
     assert_eq!(services!(v1, gateway.channel()), served);
     assert_eq!(services!(v1alpha, gateway.channel()), served);
 }

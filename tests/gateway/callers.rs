@@ -41,7 +41,7 @@ const METHODS: [(&str, Scope); 8] = [
 ];
 
 /// A caller with a token, which is a file of its own in the folder.
-fn caller(folder: &TempDir, name: &str, scopes: &[Scope]) -> Caller {
+pub(crate) fn caller(folder: &TempDir, name: &str, scopes: &[Scope]) -> Caller {
     let token_file = folder.path().join(name);
     fs::write(&token_file, token(name)).unwrap();
     Caller {
@@ -53,7 +53,7 @@ fn caller(folder: &TempDir, name: &str, scopes: &[Scope]) -> Caller {
     }
 }
 
-fn token(name: &str) -> String {
+pub(crate) fn token(name: &str) -> String {
     format!("{name}-0123456789abcdef")
 }
 
@@ -141,7 +141,7 @@ async fn call(
     answer.map(Response::into_inner)
 }
 
-fn bearing<T>(message: T, token: Option<&str>) -> Request<T> {
+pub(crate) fn bearing<T>(message: T, token: Option<&str>) -> Request<T> {
     let mut request = Request::new(message);
     if let Some(token) = token {
         let value = format!("Bearer {token}").parse().unwrap();

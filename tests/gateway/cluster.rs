@@ -15,7 +15,7 @@ mod peers;
 /// Who gets what.
 mod routing;
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use config::{BrokerKind, Config};
 use exproto_tests::{Device, Event, RedisServer, TestGateway, TestHandler, gateway::config};
@@ -25,31 +25,31 @@ use tempfile::TempDir;
 use crate::calls::{Calls, client};
 
 /// The messages that other pods know that a pod wants.
-const KNOWN: &str = "exproto_shared_filters{whose=\"own\"}";
-const FOREIGN: &str = "exproto_shared_filters{whose=\"foreign\"}";
+pub(crate) const KNOWN: &str = "exproto_shared_filters{whose=\"own\"}";
+pub(crate) const FOREIGN: &str = "exproto_shared_filters{whose=\"foreign\"}";
 
 /// Pods of one cluster, each with a handler of its own, and the Redis that they share.
-struct Pods<R = RedisServer> {
-    redis: R,
+pub(crate) struct Pods<R = RedisServer> {
+    pub(crate) redis: R,
     folder: TempDir,
     /// What their configurations have in common.
     common: Box<dyn Fn(&mut Config)>,
 }
 
 /// One of them.
-struct Pod {
-    gateway: TestGateway,
+pub(crate) struct Pod {
+    pub(crate) gateway: TestGateway,
     handler: TestHandler,
 }
 
 /// A client of a pod.
-struct Client {
+pub(crate) struct Client {
     _device: Device,
-    calls: Calls,
+    pub(crate) calls: Calls,
 }
 
 impl Pods {
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let redis = RedisServer::start().await;
         let url = redis.url();
         Self::over(redis, move |config| {
@@ -69,12 +69,17 @@ impl<R> Pods<R> {
         }
     }
 
+    /// The file with the key of the cluster.
+    pub(crate) fn key(&self) -> PathBuf {
+        self.folder.path().join("key")
+    }
+
     /// Another pod, with this name.
-    async fn pod(&self, name: &str) -> Pod {
+    pub(crate) async fn pod(&self, name: &str) -> Pod {
         self.pod_with(name, |_| ()).await
     }
 
-    async fn pod_with(&self, name: &str, change: impl FnOnce(&mut Config)) -> Pod {
+    pub(crate) async fn pod_with(&self, name: &str, change: impl FnOnce(&mut Config)) -> Pod {
         let handler = TestHandler::start();
         let mut config = self.alone(&handler, change);
         config.pod.name = Some(name.parse().unwrap());
@@ -87,7 +92,7 @@ impl<R> Pods<R> {
     /// The configuration of a pod.
     fn alone(&self, handler: &TestHandler, change: impl FnOnce(&mut Config)) -> Config {
         let mut config = config(&[handler]);
-        config.cluster.key_file = Some(self.folder.path().join("key"));
+        config.cluster.key_file = Some(self.key());
         config.cluster.probe_interval = Duration::from_millis(200);
         config.cluster.peers.bind = "127.0.0.1:0".parse().unwrap();
         config.broker.kind = BrokerKind::Redis;
@@ -100,7 +105,7 @@ impl<R> Pods<R> {
 }
 
 impl Pod {
-    async fn client(&self, clientid: &str) -> Client {
+    pub(crate) async fn client(&self, clientid: &str) -> Client {
         let (device, calls) = client(&self.gateway, &self.handler, clientid).await;
         Client {
             _device: device,

@@ -34,6 +34,8 @@ mod dtls13;
 mod adapter;
 /// Who may call the adapter.
 mod callers;
+/// The service for back ends.
+mod backend;
 /// The management API.
 mod management;
 /// More than one pod, through Redis.

@@ -200,13 +200,19 @@ impl Pod {
     }
 
     /// A client of the adapter.
+    #[must_use]
+    pub fn adapter(&self) -> ConnectionAdapterClient<Channel> {
+        ConnectionAdapterClient::new(self.adapter_channel())
+    }
+
+    /// An HTTP/2 connection to the adapter.
     ///
     /// # Panics
     /// Never: the address is one.
     #[must_use]
-    pub fn adapter(&self) -> ConnectionAdapterClient<Channel> {
+    pub fn adapter_channel(&self) -> Channel {
         let endpoint = Endpoint::from_shared(format!("http://{}", self.ports.adapter));
-        ConnectionAdapterClient::new(endpoint.expect("an address").connect_lazy())
+        endpoint.expect("an address").connect_lazy()
     }
 
     /// The value of a metric, with its labels as they stand there; 0 if it is not there.

@@ -1,5 +1,7 @@
 //! Who may call the adapter, and what for.
 
+#![allow(clippy::doc_markdown, reason = "calls are named as in the contract")]
+
 use std::path::PathBuf;
 
 use schemars::JsonSchema;
@@ -24,8 +26,9 @@ pub struct Caller {
     pub certificate: Option<String>,
 
     /// What it may call: `send` (Send, Close), `session` (Authenticate, StartTimer, Subscribe,
-    /// Unsubscribe), `publish` (Publish), `raw` (RawPublish, to any topic in anybody's name). Unset:
-    /// all but `raw`.
+    /// Unsubscribe), `publish` (Publish), `raw` (RawPublish, to any topic in anybody's name); and of the
+    /// service for back ends `backend_publish` (Publish, PublishStream, to any topic) and
+    /// `backend_subscribe` (Subscribe, to any topic). Unset: `send`, `session` and `publish`.
     #[serde(default = "Scope::unless_said")]
     pub scopes: Vec<Scope>,
 
@@ -42,7 +45,7 @@ fn is_false(yes: &bool) -> bool {
 
 /// Some of the adapter's calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "snake_case")]
 pub enum Scope {
     /// Send, Close.
     Send,
@@ -52,11 +55,22 @@ pub enum Scope {
     Publish,
     /// `RawPublish`.
     Raw,
+    /// Publish and `PublishStream` of the service for back ends.
+    BackendPublish,
+    /// Its Subscribe.
+    BackendSubscribe,
 }
 
 impl Scope {
     /// Every scope.
-    pub const ALL: [Self; 4] = [Self::Send, Self::Session, Self::Publish, Self::Raw];
+    pub const ALL: [Self; 6] = [
+        Self::Send,
+        Self::Session,
+        Self::Publish,
+        Self::Raw,
+        Self::BackendPublish,
+        Self::BackendSubscribe,
+    ];
 
     /// The word in the file.
     #[must_use]
@@ -66,10 +80,12 @@ impl Scope {
             Self::Session => "session",
             Self::Publish => "publish",
             Self::Raw => "raw",
+            Self::BackendPublish => "backend_publish",
+            Self::BackendSubscribe => "backend_subscribe",
         }
     }
 
-    /// What a handler needs. Not `raw`: no rule about clients and topics holds for it.
+    /// What a handler needs. Not `raw`, nor what back ends need: no rule about clients and topics holds for it.
     fn unless_said() -> Vec<Self> {
         vec![Self::Send, Self::Session, Self::Publish]
     }

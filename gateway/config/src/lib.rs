@@ -84,6 +84,9 @@ mod adapter;
 /// Who may call it, and what for.
 mod callers;
 
+/// What the user's own services may take.
+mod backend;
+
 /// What routes messages by topic.
 mod broker;
 
@@ -142,6 +145,7 @@ pub use authorization::{
     Authorization, AuthorizationCache, AuthorizationSource, HttpAuthorization, RedisAuthorization,
     RulesFile,
 };
+pub use backend::Backend;
 pub use bans::{Ban, Banned, Bans, Until};
 pub use bind::Bind;
 pub use broker::{Broker, BrokerKind, Retained, Shared};
@@ -235,6 +239,10 @@ pub struct Config {
     /// The gRPC service that the handler calls back.
     pub adapter: Adapter,
 
+    /// What your own services may take that publish and subscribe by `exproto.gateway.v1.Backend`. It is served at
+    /// `adapter.bind`; `adapter.callers` tells who may call it.
+    pub backend: Backend,
+
     /// What routes messages by topic.
     pub broker: Broker,
 
@@ -272,6 +280,7 @@ impl Default for Config {
             connection: Connection::default(),
             handler: Handler::default(),
             adapter: Adapter::default(),
+            backend: Backend::default(),
             broker: Broker::default(),
             redis: Redis::default(),
             sessions: Sessions::default(),

@@ -218,6 +218,12 @@ impl Queue {
         }
     }
 
+    /// Whether there may be retained messages that have not come in yet.
+    #[must_use]
+    pub fn is_seeking(&self) -> bool {
+        self.state.lock().seeks.is_some()
+    }
+
     /// No more retained messages of that filter.
     pub(super) fn stop_seeking(&self, filter: &Filter) {
         let mut state = self.state.lock();

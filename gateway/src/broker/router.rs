@@ -123,7 +123,8 @@ impl Router {
         recipients
     }
 
-    fn group(&self, filter: &Filter) -> Option<Arc<Group>> {
+    /// The group of that filter, if there is one.
+    pub(super) fn group(&self, filter: &Filter) -> Option<Arc<Group>> {
         let name = filter.group()?;
         let mut found = None;
         let mut find = |subscribers: &Subscribers| found = subscribers.group(name);

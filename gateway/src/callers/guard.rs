@@ -1,4 +1,4 @@
-//! Where the adapter's calls are let through or turned away, before their bodies are read.
+//! Where calls are let through or turned away, before their bodies are read.
 
 use std::{
     convert::Infallible,
@@ -18,9 +18,14 @@ use crate::{
     metrics::{AdapterMethod, Metrics},
 };
 
-/// What a method needs.
-fn needed(method: AdapterMethod) -> Scope {
-    match method {
+/// A call of a service: its name, in refusals and as a metric's label, and what it needs.
+pub type Known = (&'static str, Scope);
+
+/// The adapter's call of that name.
+#[must_use]
+pub fn adapter(called: &str) -> Option<Known> {
+    let method = AdapterMethod::named(called)?;
+    let scope = match method {
         AdapterMethod::Send | AdapterMethod::Close => Scope::Send,
         AdapterMethod::Authenticate
         | AdapterMethod::StartTimer
@@ -28,23 +33,42 @@ fn needed(method: AdapterMethod) -> Scope {
         | AdapterMethod::Unsubscribe => Scope::Session,
         AdapterMethod::Publish => Scope::Publish,
         AdapterMethod::RawPublish => Scope::Raw,
+    };
+    Some((method.as_str(), scope))
+}
+
+/// That of the service for back ends.
+#[must_use]
+pub fn backend(called: &str) -> Option<Known> {
+    match called {
+        "Publish" => Some(("Backend.Publish", Scope::BackendPublish)),
+        "PublishStream" => Some(("Backend.PublishStream", Scope::BackendPublish)),
+        "Subscribe" => Some(("Backend.Subscribe", Scope::BackendSubscribe)),
+        _ => None,
     }
 }
 
-/// The adapter's service, behind a look at who calls.
+/// A service, behind a look at who calls.
 #[derive(Clone)]
 pub struct Guard<S> {
     inner: S,
+    /// Its calls, by their names.
+    calls: fn(&str) -> Option<Known>,
     /// `None`: everybody may do everything.
     callers: Option<Arc<Callers>>,
     metrics: Arc<Metrics>,
 }
 
 impl<S> Guard<S> {
-    /// Lets through to `inner` what these callers may call.
-    pub fn new(inner: S, callers: Option<Arc<Callers>>, metrics: Arc<Metrics>) -> Self {
+    /// Lets through to `inner`, which has these calls, what these callers may call.
+    pub fn new(
+        (inner, calls): (S, fn(&str) -> Option<Known>),
+        callers: Option<Arc<Callers>>,
+        metrics: Arc<Metrics>,
+    ) -> Self {
         Self {
             inner,
+            calls,
             callers,
             metrics,
         }
@@ -56,17 +80,14 @@ impl<S> Guard<S> {
         };
         // A call that does not exist is answered so, to those who may call at all.
         let called = request.uri().path().rsplit('/').next().unwrap_or_default();
-        let known = AdapterMethod::named(called);
+        let known = (self.calls)(called);
         let peer = request.extensions().get::<Peer>();
         let checked = match known {
-            Some(method) => {
-                let call = (method.as_str(), needed(method));
-                callers.check(request.headers(), peer, call)
-            }
+            Some(call) => callers.check(request.headers(), peer, call),
             None => callers.identify(request.headers(), peer).map(|_| None),
         };
         checked.map_err(|refused| {
-            let method = known.map_or("other", AdapterMethod::as_str);
+            let method = known.map_or("other", |(method, _)| method);
             self.metrics.adapter_refused(method, refused.reason());
             let address = peer.map(|peer| peer.address);
             tracing::debug!(

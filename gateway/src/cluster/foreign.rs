@@ -1,6 +1,6 @@
 //! What other pods have published: opened, held against what was served already, and delivered here.
 
-use std::sync::Arc;
+use std::{mem, sync::Arc};
 
 use bytes::Bytes;
 use proto::cluster::Envelope;
@@ -63,38 +63,40 @@ impl Foreign {
         self.serve(Some(id), envelope, &[Copy::Exact, Copy::Patterns])
     }
 
+    /// The message that was kept in a log.
+    pub(super) fn in_log(&self, sealed: &Bytes) -> Result<Message, Broken> {
+        message(self.sealer.open(Kind::Message, sealed)?)
+    }
+
     fn open(&self, payload: &Bytes) -> Result<(Option<Id>, Envelope), Broken> {
         let (id, sealed) = unframed(payload).ok_or(Broken::Foreign)?;
         Ok((id, self.sealer.open(Kind::Message, &sealed)?))
     }
 
-    fn serve(&self, id: Option<Id>, envelope: Envelope, copies: &[Copy]) -> Result<Came, Broken> {
-        let topic = Topic::parse(&envelope.topic, MAX_LEVELS).map_err(|_| Broken::Foreign)?;
-        let qos = Qos::try_from(envelope.qos).map_err(|_| Broken::Foreign)?;
-        let partition = Partition::of(topic.as_str());
+    fn serve(
+        &self,
+        id: Option<Id>,
+        mut envelope: Envelope,
+        copies: &[Copy],
+    ) -> Result<Came, Broken> {
+        let is_own = envelope.pod == *self.own;
+        let shares = mem::take(&mut envelope.shares);
+        let message = Arc::new(message(envelope)?);
+        let partition = Partition::of(message.topic.as_str());
         match id {
             Some(id) => self.positions.reached(partition, id),
-            None if qos == Qos::AtMostOnce => {}
+            None if message.qos == Qos::AtMostOnce => {}
             // It would pass by what tells that it came before.
             None => return Err(Broken::Forged),
         }
-        if envelope.pod == *self.own {
+        if is_own {
             return Ok(Came::Own);
         }
         let own_share = |share: proto::cluster::Share| {
             let is_own = share.pod == *self.own;
             is_own.then(|| Filter::parse(&share.filter, MAX_LEVELS).ok())?
         };
-        let groups: Vec<_> = envelope.shares.into_iter().filter_map(own_share).collect();
-        let message = Arc::new(Message {
-            node: envelope.node.into(),
-            id: envelope.id.into(),
-            qos,
-            from: envelope.from.into(),
-            topic,
-            payload: envelope.payload,
-            timestamp: envelope.timestamp,
-        });
+        let groups: Vec<_> = shares.into_iter().filter_map(own_share).collect();
         let mut came = Came::Again;
         for copy in copies {
             let note = |id| self.seen.note(partition, id, &message.id, *copy);
@@ -109,4 +111,16 @@ impl Foreign {
         }
         Ok(came)
     }
+}
+
+fn message(envelope: Envelope) -> Result<Message, Broken> {
+    Ok(Message {
+        topic: Topic::parse(&envelope.topic, MAX_LEVELS).map_err(|_| Broken::Foreign)?,
+        qos: Qos::try_from(envelope.qos).map_err(|_| Broken::Foreign)?,
+        node: envelope.node.into(),
+        id: envelope.id.into(),
+        from: envelope.from.into(),
+        payload: envelope.payload,
+        timestamp: envelope.timestamp,
+    })
 }

@@ -12,9 +12,11 @@ use super::{
 
 /// A place in a log: when it was written, in milliseconds since 1970 by the clock of Redis, and which of that moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Id {
-    pub(super) ms: u64,
-    pub(super) number: u64,
+pub struct Id {
+    /// The moment.
+    pub ms: u64,
+    /// The number.
+    pub number: u64,
 }
 
 impl fmt::Display for Id {

@@ -14,7 +14,7 @@ pub(crate) struct Names {
 
 /// One part of all topics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) struct Partition(u8);
+pub struct Partition(u8);
 
 impl Partition {
     /// The part that a topic is in.
@@ -27,13 +27,21 @@ impl Partition {
         Self(u8::try_from(number).expect("less than the number of partitions"))
     }
 
+    /// The one of that number.
+    #[must_use]
+    pub fn numbered(number: u32) -> Option<Self> {
+        let number = u8::try_from(number).ok()?;
+        (number < PARTITIONS).then_some(Self(number))
+    }
+
     /// All of them.
     pub(super) fn all() -> impl Iterator<Item = Self> {
         (0..PARTITIONS).map(Self)
     }
 
     /// Its number.
-    pub(super) fn index(self) -> usize {
+    #[must_use]
+    pub fn index(self) -> usize {
         self.0.into()
     }
 }

@@ -9,12 +9,14 @@ use std::{
 use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use parking_lot::Mutex;
+use tokio::sync::watch;
 
 use super::{
     Failure, Settings,
     foreign::{Came, Foreign},
-    log::Id,
+    log::{Id, Positions},
     names::{PARTITIONS, Partition},
+    reading::Holes,
     tasks::Shared,
 };
 use crate::seal::Broken;
@@ -27,26 +29,52 @@ const READ_AT_ONCE: usize = 500;
 pub(super) const OVERLAP: Duration = Duration::from_secs(10);
 
 /// An entry of a stream: its place, its fields.
-type Entry = (String, Vec<(String, Vec<u8>)>);
+pub(super) type Entry = (String, Vec<(String, Vec<u8>)>);
 
 /// What is known of the logs.
-#[derive(Default)]
 pub(super) struct Recovery {
     /// Since when messages of these parts may be missing, and how far their logs were read then.
     gaps: Mutex<HashMap<Partition, (Instant, Option<Id>)>>,
     /// What tells whether a log is still the one that it was.
     marks: Mutex<HashMap<Partition, String>>,
+    /// How often a log did not tell all that this pod had missed.
+    pub(super) holes: watch::Sender<Box<Holes>>,
+}
+
+impl Default for Recovery {
+    fn default() -> Self {
+        Self {
+            gaps: Mutex::default(),
+            marks: Mutex::default(),
+            holes: watch::Sender::new(Box::new([0; PARTITIONS as usize])),
+        }
+    }
 }
 
 /// What a log is like.
-struct Log {
-    mark: String,
-    oldest: Option<Id>,
-    newest: Option<Id>,
+pub(super) struct Log {
+    pub(super) mark: String,
+    pub(super) oldest: Option<Id>,
+    pub(super) newest: Option<Id>,
     length: u64,
 }
 
 impl Recovery {
+    /// How far this pod has heard of a part, and the mark of its log. Not beyond what it may have missed.
+    pub(super) fn reached(
+        &self,
+        partition: Partition,
+        positions: &Positions,
+    ) -> Option<(Id, String)> {
+        let gaps = self.gaps.lock();
+        let reached = match gaps.get(&partition) {
+            Some((_, before)) => *before,
+            None => positions.get(partition),
+        };
+        drop(gaps);
+        reached.zip(self.marks.lock().get(&partition).cloned())
+    }
+
     /// Messages of these parts may be missing from now on. Of some of them others may come meanwhile, so it is noted how
     /// far they were read.
     pub(super) fn gap(&self, partitions: &[Partition], foreign: &Foreign) {
@@ -67,8 +95,13 @@ impl Recovery {
 
 impl Log {
     /// Whether messages may have left it before this pod has read them. Nobody knows how many.
-    fn has_hole(&self, known: &str, reached: Id, away: Duration, settings: &Settings) -> bool {
-        let is_another = self.mark != known;
+    pub(super) fn has_hole(
+        &self,
+        is_another: bool,
+        reached: Id,
+        away: Duration,
+        settings: &Settings,
+    ) -> bool {
         // Redis went back to an earlier state.
         let went_back = self.newest.is_some_and(|newest| newest < reached);
         let is_cut = self.oldest.is_none_or(|oldest| oldest > reached);
@@ -142,11 +175,12 @@ impl Shared {
         let gap = recovery.gaps.lock().get(&partition).copied();
         let (since, before) = gap.unwrap_or_else(|| (Instant::now(), None));
         let reached = before.map_or(reached, |before| before.min(reached));
-        let has_hole = log.has_hole(&known, reached, since.elapsed(), &self.cluster.settings);
+        let is_another = log.mark != known;
+        let has_hole = log.has_hole(is_another, reached, since.elapsed(), &self.cluster.settings);
         if newest < reached {
             positions.begin(partition, newest);
         }
-        let from = if log.mark != known && newest < reached {
+        let from = if is_another && newest < reached {
             // All of it is new, by a clock that went back.
             Id::default()
         } else {
@@ -157,6 +191,8 @@ impl Shared {
         recovery.close(partition, &self.foreign);
         if has_hole {
             self.cluster.counts.unrecovered.fetch_add(1, Relaxed);
+            let hole = |holes: &mut Box<Holes>| holes[partition.index()] += 1;
+            recovery.holes.send_modify(hole);
             tracing::warn!(
                 log = self.cluster.names.log(partition),
                 "messages of QoS 1 and 2 may be missing: their log does not tell all that came since this pod read it"
@@ -165,7 +201,7 @@ impl Shared {
         Ok(())
     }
 
-    async fn look_at(&self, partition: Partition) -> Result<Log, Failure> {
+    pub(super) async fn look_at(&self, partition: Partition) -> Result<Log, Failure> {
         let (names, link) = (&self.cluster.names, &self.cluster.link);
         let (mark, log) = (names.mark(partition), names.log(partition));
         let new = format!("{:032x}", fastrand::u128(..));
@@ -174,20 +210,34 @@ impl Shared {
         let before: Option<String> = link.command(&mark, &marked).await?;
         Ok(Log {
             mark: before.unwrap_or(new),
-            oldest: self.end_of(&log, "XRANGE", "-", "+").await?,
+            oldest: self.oldest(&log).await?,
             newest: self.end_of(&log, "XREVRANGE", "+", "-").await?,
             length: link.command(&log, redis::cmd("XLEN").arg(&log)).await?,
         })
+    }
+
+    /// The first entry of a log.
+    pub(super) async fn oldest(&self, log: &str) -> Result<Option<Id>, Failure> {
+        self.end_of(log, "XRANGE", "-", "+").await
+    }
+
+    /// So many entries of a log, from there on.
+    pub(super) async fn range(
+        &self,
+        log: &str,
+        from: &str,
+        most: usize,
+    ) -> Result<Vec<Entry>, Failure> {
+        let mut range = redis::cmd("XRANGE");
+        range.arg(log).arg(from).arg("+").arg("COUNT").arg(most);
+        self.cluster.link.command(log, &range).await
     }
 
     async fn read_from(&self, partition: Partition, from: Id) -> Result<(), Failure> {
         let key = self.cluster.names.log(partition);
         let mut from = from.to_string();
         loop {
-            let mut range = redis::cmd("XRANGE");
-            range.arg(&key).arg(&from).arg("+");
-            range.arg("COUNT").arg(READ_AT_ONCE);
-            let entries: Vec<Entry> = self.cluster.link.command(&key, &range).await?;
+            let entries = self.range(&key, &from, READ_AT_ONCE).await?;
             for (id, fields) in &entries {
                 self.take(&key, id, fields);
             }
@@ -199,17 +249,22 @@ impl Shared {
     }
 
     fn take(&self, key: &str, id: &str, fields: &[(String, Vec<u8>)]) {
-        let sealed = fields.iter().find(|(name, _)| name == "e");
-        let Some((id, (_, sealed))) = id.parse::<Id>().ok().zip(sealed) else {
+        let Some((id, sealed)) = sealed_in(id, fields) else {
             self.count(key, Err(Broken::Foreign));
             return;
         };
-        match self.foreign.by_log(id, &Bytes::copy_from_slice(sealed)) {
+        match self.foreign.by_log(id, &sealed) {
             Ok(Came::Delivered) => drop(self.cluster.counts.recovered.fetch_add(1, Relaxed)),
             Ok(_) => {}
             Err(error) => self.count(key, Err(error)),
         }
     }
+}
+
+/// The place of an entry, and the sealed message in it.
+pub(super) fn sealed_in(id: &str, fields: &[(String, Vec<u8>)]) -> Option<(Id, Bytes)> {
+    let (_, sealed) = fields.iter().find(|(name, _)| name == "e")?;
+    Some((id.parse().ok()?, Bytes::copy_from_slice(sealed)))
 }
 
 #[cfg(test)]
@@ -263,7 +318,7 @@ mod tests {
             (log("m", None, None, 0), short, false),
             (log("m", None, None, 0), far_too_long, true),
         ] {
-            let found = log.has_hole("m", reached, away, &settings());
+            let found = log.has_hole(log.mark != "m", reached, away, &settings());
             assert_eq!(
                 found, expected,
                 "{:?} {:?} {away:?}",

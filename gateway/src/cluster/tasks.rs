@@ -23,6 +23,7 @@ use super::{
     interest::Changes,
     log::Positions,
     outbox::framed,
+    reading::Logs,
     recovery::{OVERLAP, Recovery},
     seen::Seen,
 };
@@ -38,9 +39,18 @@ const AT_ONCE: usize = 1_000;
 pub(super) const PAUSE: Duration = Duration::from_millis(500);
 
 /// The tasks of a pod; they end when this is dropped.
-pub struct Tasks(
-    #[expect(dead_code, reason = "it is held, and no more")] Vec<AbortOnDropHandle<()>>,
-);
+pub struct Tasks {
+    logs: Logs,
+    _running: Vec<AbortOnDropHandle<()>>,
+}
+
+impl Tasks {
+    /// The logs, for whoever reads them by itself.
+    #[must_use]
+    pub fn logs(&self) -> Logs {
+        self.logs.clone()
+    }
+}
 
 /// What they share.
 pub(super) struct Shared {
@@ -92,12 +102,15 @@ impl Cluster {
                 .send(&sending.link, &sending.keeper, lost)
                 .await;
         };
-        Tasks(vec![
-            spawn(send),
-            spawn(tell(shared.clone())),
-            spawn(Hearing::new(shared.clone()).hear(pushes)),
-            spawn(probe(shared)),
-        ])
+        Tasks {
+            logs: Logs::new(shared.clone()),
+            _running: vec![
+                spawn(send),
+                spawn(tell(shared.clone())),
+                spawn(Hearing::new(shared.clone()).hear(pushes)),
+                spawn(probe(shared)),
+            ],
+        }
     }
 }
 

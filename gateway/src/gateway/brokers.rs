@@ -9,7 +9,7 @@ use super::{Error, Ports, headers, local::Local};
 use crate::{
     admission::Bans,
     broker::{self, Broker, others::Pod},
-    cluster::{self, Cluster, Tasks},
+    cluster::{self, Cluster, Logs, Tasks},
     conn_id::ConnIds,
     handler::Handlers,
     loss::{self, Index, Loss},
@@ -38,7 +38,8 @@ pub(super) struct SharedBroker {
     loss: Loss,
     bans: SharedBans,
     _following: AbortOnDropHandle<()>,
-    _tasks: (Tasks, ownership::Tasks),
+    tasks: Tasks,
+    _renewing: ownership::Tasks,
 }
 
 impl SharedBroker {
@@ -68,6 +69,11 @@ impl SharedBroker {
     /// Where connections note which handler knows them.
     pub(super) fn index(&self) -> Index {
         self.loss.index().clone()
+    }
+
+    /// What is kept of messages, for those who were away.
+    pub(super) fn logs(&self) -> Logs {
+        self.tasks.logs()
     }
 
     /// What takes the calls of other pods.
@@ -161,7 +167,8 @@ pub(super) fn start(config: &Config, pod: &str, here: &Here<'_>) -> Result<Broke
                         bans.clone().follow(here.bans.clone()),
                     )),
                     bans,
-                    _tasks: (tasks, renewing),
+                    tasks,
+                    _renewing: renewing,
                 }),
             }
         }

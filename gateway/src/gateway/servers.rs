@@ -9,6 +9,7 @@ use config::Config;
 use proto::{
     cluster::peer_server::PeerServer,
     exproto::connection_adapter_server::{ConnectionAdapterServer, SERVICE_NAME as ADAPTER},
+    gateway::backend_server::{BackendServer, SERVICE_NAME as BACKEND},
 };
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
@@ -18,7 +19,8 @@ pub(super) use self::secrets::Servers;
 use super::Error;
 use crate::{
     adapter::Adapter,
-    callers::Guard,
+    backend::Backend,
+    callers::{Guard, guard},
     door::{Door, Security},
     http::{Health, router},
     management::{self, Management},
@@ -45,8 +47,10 @@ pub(super) fn serve_http(
     }))
 }
 
+/// What handlers call, and beside it what back ends call.
 pub(super) fn serve_adapter(
-    (socket, adapter): (TcpListener, Arc<Adapter>),
+    socket: TcpListener,
+    (adapter, backend): (Arc<Adapter>, Backend),
     servers: &Servers,
     config: &config::Adapter,
     end: CancellationToken,
@@ -54,7 +58,11 @@ pub(super) fn serve_adapter(
     let limit = config.max_request.bytes();
     let metrics = adapter.metrics.clone();
     let service = ConnectionAdapterServer::from_arc(adapter).max_decoding_message_size(limit);
+    let service = (service, guard::adapter as _);
     let service = Guard::new(service, servers.callers(), metrics.clone());
+    let backend = BackendServer::new(backend).max_decoding_message_size(limit);
+    let backend = (backend, guard::backend as _);
+    let backend = Guard::new(backend, servers.callers(), metrics.clone());
     let door = Door::open(socket, servers.adapter(), metrics, config.max_connections);
     let (reporter, health) = tonic_health::server::health_reporter();
     let reflection = || {
@@ -63,6 +71,7 @@ pub(super) fn serve_adapter(
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
             // The files know other services as well, which are not served here.
             .with_service_name(ADAPTER)
+            .with_service_name(BACKEND)
             .with_service_name("grpc.health.v1.Health")
     };
     let serve = Server::builder()
@@ -70,14 +79,16 @@ pub(super) fn serve_adapter(
         .initial_connection_window_size(ADAPTER_WINDOW)
         .http2_keepalive_interval(Some(ADAPTER_PING))
         .add_service(service)
+        .add_service(backend)
         .add_service(health)
         .add_service(reflection().build_v1()?)
         .add_service(reflection().build_v1alpha()?)
         .serve_with_incoming_shutdown(door, end.cancelled_owned());
     Ok(AbortOnDropHandle::new(tokio::spawn(async move {
-        reporter
-            .set_service_status(ADAPTER, tonic_health::ServingStatus::Serving)
-            .await;
+        for service in [ADAPTER, BACKEND] {
+            let serving = tonic_health::ServingStatus::Serving;
+            reporter.set_service_status(service, serving).await;
+        }
         if let Err(error) = serve.await {
             tracing::error!(%error, "the adapter has failed");
         }

@@ -33,7 +33,7 @@ async fn each_call_needs_its_scope() {
         }
     }
     let series = "exproto_adapter_refused_total{method=\"RawPublish\",reason=\"scope\"}";
-    gateway.is(series, 3).await;
+    gateway.is(series, 5).await;
 }
 
 #[tokio::test]

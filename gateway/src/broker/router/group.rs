@@ -62,6 +62,11 @@ impl Group {
         members.leave_with_one(message)
     }
 
+    /// Gives the message to the next member who has a connection and room; false when there is none.
+    pub(in crate::broker) fn offer(&self, message: &Arc<Message>) -> bool {
+        self.members.lock().offer(message).is_ok()
+    }
+
     /// True when the member is new.
     pub(super) fn insert(&self, member: Member) -> bool {
         let mut members = self.members.lock();
