@@ -1,5 +1,9 @@
 //! Pins the wire: the compiled contract must equal the tables below, which are EMQX's schema of 5.1 to 6.2.
 
+/// The contract of back ends.
+#[path = "wire/backend.rs"]
+mod backend;
+
 use prost::Message as _;
 use prost_types::{FileDescriptorProto, FileDescriptorSet, field_descriptor_proto::Label};
 
@@ -188,28 +192,21 @@ const METHODS: &[(&str, &str, &str, &str)] = &[
 ];
 
 fn contract() -> FileDescriptorProto {
+    file("emqx.exproto.v1")
+}
+
+fn file(package: &str) -> FileDescriptorProto {
     let set = FileDescriptorSet::decode(crate::DESCRIPTORS).unwrap();
     let mut files = set.file.into_iter();
-    let file = files
-        .find(|file| file.package() == "emqx.exproto.v1")
-        .unwrap();
+    let file = files.find(|file| file.package() == package).unwrap();
     assert_eq!(file.syntax(), "proto3");
     file
 }
 
-/// `.emqx.exproto.v1.Message` → `Message`, `TYPE_UINT32` → `uint32`.
-fn plain(name: &str) -> String {
-    let name = name.rsplit('.').next().unwrap_or(name);
-    match name.strip_prefix("TYPE_") {
-        Some(scalar) => scalar.to_lowercase(),
-        None => name.to_owned(),
-    }
-}
-
-#[test]
-fn messages_fields_numbers_and_types_are_those_of_the_contract() {
+/// The fields of a file, as the tables have them.
+fn fields(file: FileDescriptorProto) -> Vec<(String, String, i32, String)> {
     let mut found = Vec::new();
-    for message in contract().message_type {
+    for message in file.message_type {
         assert!(message.oneof_decl.is_empty() && message.reserved_range.is_empty());
         for field in &message.field {
             let mut kind = match field.type_name() {
@@ -227,7 +224,13 @@ fn messages_fields_numbers_and_types_are_those_of_the_contract() {
             ));
         }
     }
-    let mut wanted: Vec<_> = FIELDS
+    found.sort();
+    found
+}
+
+/// A table of fields, in the same order.
+fn rows(table: &[(&str, &str, i32, &str)]) -> Vec<(String, String, i32, String)> {
+    let mut rows: Vec<_> = table
         .iter()
         .map(|&(message, field, number, kind)| {
             (
@@ -238,9 +241,22 @@ fn messages_fields_numbers_and_types_are_those_of_the_contract() {
             )
         })
         .collect();
-    found.sort();
-    wanted.sort();
-    assert_eq!(found, wanted);
+    rows.sort();
+    rows
+}
+
+/// `.emqx.exproto.v1.Message` → `Message`, `TYPE_UINT32` → `uint32`.
+fn plain(name: &str) -> String {
+    let name = name.rsplit('.').next().unwrap_or(name);
+    match name.strip_prefix("TYPE_") {
+        Some(scalar) => scalar.to_lowercase(),
+        None => name.to_owned(),
+    }
+}
+
+#[test]
+fn messages_fields_numbers_and_types_are_those_of_the_contract() {
+    assert_eq!(fields(contract()), rows(FIELDS));
 }
 
 #[test]

@@ -59,7 +59,7 @@ impl Pods {
 }
 
 impl<R> Pods<R> {
-    fn over(redis: R, common: impl Fn(&mut Config) + 'static) -> Self {
+    pub(crate) fn over(redis: R, common: impl Fn(&mut Config) + 'static) -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("key"), [7; 32]).unwrap();
         Self {

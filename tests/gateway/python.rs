@@ -1,6 +1,8 @@
 //! The Python examples as their READMEs run them: their requirements, their script for the stubs, their gateway.yaml.
 //! Only the ports are others, and where files are.
 
+/// The back end.
+mod backend;
 /// The one with logins, rules and commands.
 mod tracker;
 

@@ -119,9 +119,13 @@ impl Track {
         if self.settles.is_some() || self.noted.is_some() {
             return false;
         }
+        let time = clock::now();
+        let Some(places) = self.logs.heard(&self.partitions) else {
+            return false;
+        };
         let noted = Noted {
-            time: clock::now(),
-            places: self.logs.heard(&self.partitions),
+            time,
+            places,
             waiting: queue.len(),
         };
         // What did not fit in the queue the pod has heard all the same.
@@ -183,7 +187,7 @@ impl Track {
                 continue;
             }
             // What was there is no place in the log of now.
-            for place in self.logs.heard(&new) {
+            for place in self.logs.heard(&new).into_iter().flatten() {
                 self.reached(place);
             }
             return;

@@ -140,10 +140,10 @@ impl Logs {
         looks.buffered(PARTITIONS.into()).try_collect().await
     }
 
-    /// How far this pod has heard of these parts, and so whoever subscribed here. Not of those that it has still to
-    /// begin with.
+    /// How far this pod has heard of these parts, and so whoever subscribed here. Nothing while it may be missing some of
+    /// them: where that is, it is not known of any time after.
     #[must_use]
-    pub fn heard(&self, partitions: &[Partition]) -> Vec<Place> {
+    pub fn heard(&self, partitions: &[Partition]) -> Option<Vec<Place>> {
         let (recovery, positions) = (&self.0.recovery, &self.0.foreign.positions);
         let place = |&partition: &Partition| {
             let (id, mark) = recovery.reached(partition, positions)?;
@@ -154,7 +154,7 @@ impl Logs {
                 mark: short(&mark),
             })
         };
-        partitions.iter().filter_map(place).collect()
+        partitions.iter().map(place).collect()
     }
 
     /// So many of the entries after that place, at most. `away` is for how long the reader has not been there.

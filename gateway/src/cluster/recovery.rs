@@ -60,19 +60,16 @@ pub(super) struct Log {
 }
 
 impl Recovery {
-    /// How far this pod has heard of a part, and the mark of its log. Not beyond what it may have missed.
+    /// How far this pod has heard of a part, and the mark of its log, unless messages of it may be missing.
     pub(super) fn reached(
         &self,
         partition: Partition,
         positions: &Positions,
     ) -> Option<(Id, String)> {
         let gaps = self.gaps.lock();
-        let reached = match gaps.get(&partition) {
-            Some((_, before)) => *before,
-            None => positions.get(partition),
-        };
-        drop(gaps);
-        reached.zip(self.marks.lock().get(&partition).cloned())
+        let reached = positions.get(partition)?;
+        let mark = self.marks.lock().get(&partition).cloned()?;
+        (!gaps.contains_key(&partition)).then_some((reached, mark))
     }
 
     /// Messages of these parts may be missing from now on. Of some of them others may come meanwhile, so it is noted how

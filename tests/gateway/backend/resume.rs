@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use exproto_tests::{Pod as Process, Proxy, until};
+use config::RedisMode;
+use exproto_tests::{Pod as Process, Proxy, RedisCluster, until};
 use proto::gateway::SubscribeRequest;
 use tonic::Code;
 
@@ -245,6 +246,41 @@ async fn nothing_answered_is_lost_whatever_is_cut() {
     let both = Box::pin(async { tokio::join!(publish, subscribe) });
     let ((), turns) = exproto_tests::within("all messages", both).await;
     assert!(turns > 2, "it was never resumed");
+}
+
+#[tokio::test]
+async fn over_a_redis_cluster_it_goes_on_as_well() {
+    const MESSAGES: usize = 100;
+    let cluster = RedisCluster::start().await;
+    let urls = cluster.urls();
+    let pods = Pods::over(cluster, move |config| {
+        config.redis.urls = urls.iter().map(|url| url.parse().unwrap()).collect();
+        config.redis.mode = RedisMode::Cluster;
+    });
+    let (one, two) = (
+        pods.pod_with("a", soon).await,
+        pods.pod_with("b", soon).await,
+    );
+    let (mut here, mut there) = (Backend::of(&one.gateway), Backend::of(&two.gateway));
+    let mut subscriber = there.subscribe(&["t/#"]).await;
+    one.gateway.is(FOREIGN, 1).await;
+    let mut came = Vec::new();
+    for number in 0..MESSAGES {
+        if number == MESSAGES / 2 {
+            all_of(&mut subscriber, &mut came, number).await;
+            // Its position is of the beginning, or later.
+            subscriber = here.resume(&["t/#"], subscriber.position).await;
+        }
+        let backend = if number % 2 == 0 {
+            &mut here
+        } else {
+            &mut there
+        };
+        let (topic, payload) = (format!("t/{number}"), number.to_string());
+        backend.publish(&topic, 1, payload).await.unwrap();
+    }
+    all_of(&mut subscriber, &mut came, MESSAGES).await;
+    assert_eq!(subscriber.gaps, 0);
 }
 
 #[tokio::test]

@@ -135,7 +135,7 @@ fn an_error_of_the_environment_names_the_variable() {
         (
             ("EXPROTO_NO__SUCH", "1"),
             "no: there is no such key; the keys here are pod, cluster, listeners, limits, \
-             bans, mountpoint, authentication, authorization, connection, handler, adapter, \
+             bans, mountpoint, authentication, authorization, connection, handler, adapter, backend, \
              broker, redis, sessions, http, management, drain, log",
         ),
     ];

@@ -110,7 +110,7 @@ const REFUSED: &[(&str, &str)] = &[
     (
         "adapter: {callers: [{name: a, token_file: t, scopes: [rwa]}]}",
         "adapter.callers[0].scopes[0]: \"rwa\" is not supported; write one of send, session, \
-         publish, raw",
+         publish, raw, backend_publish, backend_subscribe",
     ),
     (
         "adapter: {tls: {verify: required, ca_file: a}}",

@@ -23,7 +23,7 @@ const BROKEN: &[(&str, &str)] = &[
     (
         "nothing: 1",
         "1:1: nothing: there is no such key; the keys here are pod, cluster, listeners, \
-         limits, bans, mountpoint, authentication, authorization, connection, handler, adapter, \
+         limits, bans, mountpoint, authentication, authorization, connection, handler, adapter, backend, \
          broker, redis, sessions, http, management, drain, log",
     ),
     (
@@ -297,7 +297,7 @@ const BROKEN: &[(&str, &str)] = &[
     (
         "- a",
         "1:1: this is a list; write a mapping of the keys pod, cluster, listeners, limits, bans, \
-         mountpoint, authentication, authorization, connection, handler, adapter, broker, redis, \
+         mountpoint, authentication, authorization, connection, handler, adapter, backend, broker, redis, \
          sessions, http, management, drain, log",
     ),
     (

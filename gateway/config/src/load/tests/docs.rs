@@ -6,8 +6,8 @@ use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::Value;
 
 use crate::{
-    Adapter, Authentication, Authorization, Bans, Config, Connection, Error, Handler, Listener,
-    Management, Rules,
+    Adapter, Authentication, Authorization, Backend, Bans, Config, Connection, Error, Handler,
+    Listener, Management, Rules,
 };
 
 /// Reads every block behind that fence, and tells how many there are.
@@ -158,6 +158,11 @@ fn every_option_of_the_management_api_and_of_callers_has_an_example() {
         .contains(&&**key)
     });
     are_shown("security.md", &all);
+}
+
+#[test]
+fn every_option_of_back_ends_has_an_example() {
+    are_shown("backends.md", &keys::<Backend>(&[]));
 }
 
 #[test]
