@@ -337,16 +337,10 @@ impl Gateway {
         } = self;
         let end = CancellationToken::new();
         let http = serve_http(http_socket, health.clone(), end.clone());
-        let (socket, adapter) = adapter;
-        let logs = shared_broker.as_ref().map(SharedBroker::logs);
-        let backend = backends::new(&reloader.config().backend, &adapter, logs, end.clone());
-        let adapter = serve_adapter(
-            socket,
-            (adapter, backend),
-            &servers,
-            &reloader.config().adapter,
-            end.clone(),
-        )?;
+        let adapter = {
+            let logs = shared_broker.as_ref().map(SharedBroker::logs);
+            serve_adapter(adapter, logs, &servers, &reloader.config(), end.clone())?
+        };
         let peers = peers
             .map(|peers| serve_peers(peers, &reloader.config(), servers.metrics(), end.clone()))
             .transpose()?;

@@ -17,7 +17,7 @@ use std::{
 use futures_util::task::AtomicWaker;
 use parking_lot::Mutex;
 
-use super::{Filter, Message, Qos, Stats, retained::Seek, sessions::Reserved};
+use super::{Message, Qos, Stats, sessions::Reserved};
 
 /// The messages in order, with their sizes.
 mod backlog;
@@ -208,28 +208,6 @@ impl Queue {
         let (messages, earlier) = hold.take(backlog, max_messages, max_bytes);
         let receipt = Receipt::new(self, hold.epoch());
         Batch::new(messages, earlier, Some(receipt))
-    }
-
-    /// Retained messages that are to come in as there is room.
-    pub(super) fn seek(&self, seek: Seek) {
-        if self.is_open() {
-            self.state.lock().seeks.get_or_insert_default().add(seek);
-            self.consumer.wake();
-        }
-    }
-
-    /// Whether there may be retained messages that have not come in yet.
-    #[must_use]
-    pub fn is_seeking(&self) -> bool {
-        self.state.lock().seeks.is_some()
-    }
-
-    /// No more retained messages of that filter.
-    pub(super) fn stop_seeking(&self, filter: &Filter) {
-        let mut state = self.state.lock();
-        if let Some(seeks) = &mut state.seeks {
-            seeks.remove(filter);
-        }
     }
 
     /// The consumer is gone: what waits is dropped, later pushes are ignored.

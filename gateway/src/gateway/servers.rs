@@ -16,11 +16,11 @@ use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use tonic::transport::Server;
 
 pub(super) use self::secrets::Servers;
-use super::Error;
+use super::{Error, backends};
 use crate::{
     adapter::Adapter,
-    backend::Backend,
     callers::{Guard, guard},
+    cluster::Logs,
     door::{Door, Security},
     http::{Health, router},
     management::{self, Management},
@@ -47,14 +47,16 @@ pub(super) fn serve_http(
     }))
 }
 
-/// What handlers call, and beside it what back ends call.
+/// What handlers call, and beside it what back ends call. The logs are where there are other pods.
 pub(super) fn serve_adapter(
-    socket: TcpListener,
-    (adapter, backend): (Arc<Adapter>, Backend),
+    (socket, adapter): (TcpListener, Arc<Adapter>),
+    logs: Option<Logs>,
     servers: &Servers,
-    config: &config::Adapter,
+    config: &Config,
     end: CancellationToken,
 ) -> Result<AbortOnDropHandle<()>, Error> {
+    let backend = backends::new(&config.backend, &adapter, logs, end.clone());
+    let config = &config.adapter;
     let limit = config.max_request.bytes();
     let metrics = adapter.metrics.clone();
     let service = ConnectionAdapterServer::from_arc(adapter).max_decoding_message_size(limit);

@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 
-use super::{Limits, backlog::Backlog};
+use super::{Limits, Queue, backlog::Backlog};
 use crate::broker::{
     Filter,
     retained::{Seek, Step},
@@ -13,6 +13,30 @@ use crate::broker::{
 const AT_ONCE: usize = 100;
 /// So many messages may wait already: the next batch is full, and the search can wait.
 const ENOUGH: usize = 100;
+
+impl Queue {
+    /// Retained messages that are to come in as there is room.
+    pub(in crate::broker) fn seek(&self, seek: Seek) {
+        if self.is_open() {
+            self.state.lock().seeks.get_or_insert_default().add(seek);
+            self.consumer.wake();
+        }
+    }
+
+    /// Whether there may be retained messages that have not come in yet.
+    #[must_use]
+    pub fn is_seeking(&self) -> bool {
+        self.state.lock().seeks.is_some()
+    }
+
+    /// No more retained messages of that filter.
+    pub(in crate::broker) fn stop_seeking(&self, filter: &Filter) {
+        let mut state = self.state.lock();
+        if let Some(seeks) = &mut state.seeks {
+            seeks.remove(filter);
+        }
+    }
+}
 
 /// What is still to be looked for: at most one of each subscription.
 #[derive(Default)]
