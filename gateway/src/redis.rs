@@ -38,6 +38,8 @@ mod cluster;
 mod sentinel;
 /// One command on its way.
 mod carry;
+/// Several that leave together.
+mod piece;
 
 use std::{path::Path, sync::Arc};
 
@@ -60,6 +62,7 @@ use self::{
 pub use self::{
     checks::{COMMANDS, COMMANDS_OF_A_CLUSTER, COMMANDS_OF_ONE},
     failure::{Error, Failure, Problem},
+    piece::{Answer, Piece},
     pushes::{Cause, Push, Pushes},
     script::Script,
     slots::{SLOTS, Slots, slot_of},

@@ -9,6 +9,8 @@ mod pod;
 mod everywhere;
 /// One server that fails.
 mod faults;
+/// Commands that leave together.
+mod pieces;
 /// More than there is room for.
 mod bounds;
 /// Fail-over by sentinels.

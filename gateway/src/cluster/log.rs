@@ -4,11 +4,13 @@
 use std::{fmt, str::FromStr, time::Duration};
 
 use parking_lot::Mutex;
+use redis::FromRedisValue as _;
 
 use super::{
     Failure, Link, Script,
     names::{PARTITIONS, Partition},
 };
+use crate::redis::{Answer, Piece};
 
 /// A place in a log: when it was written, in milliseconds since 1970 by the clock of Redis, and which of that moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -77,24 +79,40 @@ impl Keeper {
         }
     }
 
-    /// Keeps the message in the log, and publishes it.
-    pub(super) async fn keep(
+    /// Adds to the piece that the message is kept in the log, and published.
+    pub(super) fn write(&self, piece: &mut Piece, log: &str, channel: &str, sealed: &[u8]) {
+        let arguments = self.arguments(channel, sealed);
+        piece.script(&self.script, &[log], &arguments);
+    }
+
+    /// Where the message is kept, by the answer to what [`Self::write`] added.
+    pub(super) async fn kept(
         &self,
         link: &Link,
-        log: &str,
-        channel: &str,
-        sealed: &[u8],
+        answer: Answer,
+        (log, channel, sealed): (&str, &str, &[u8]),
     ) -> Result<Id, Failure> {
-        let arguments = [
+        let id: String = match answer {
+            // A server that has just begun is taught the script.
+            Err(Failure::Refused { code, .. }) if &*code == "NOSCRIPT" => {
+                let arguments = self.arguments(channel, sealed);
+                link.script(&self.script, &[log], &arguments).await?
+            }
+            answer => String::from_redis_value(answer?)
+                .map_err(|error| Failure::Unexpected(error.to_string().into()))?,
+        };
+        id.parse()
+            .map_err(|()| Failure::Unexpected(format!("{id:?} is no place in a stream").into()))
+    }
+
+    fn arguments<'a>(&'a self, channel: &'a str, sealed: &'a [u8]) -> [&'a [u8]; 5] {
+        [
             sealed,
             channel.as_bytes(),
             self.most.as_bytes(),
             self.age.as_bytes(),
             self.verb.as_bytes(),
-        ];
-        let id: String = link.script(&self.script, &[log], &arguments).await?;
-        id.parse()
-            .map_err(|()| Failure::Unexpected(format!("{id:?} is no place in a stream").into()))
+        ]
     }
 }
 

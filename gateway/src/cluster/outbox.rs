@@ -3,7 +3,6 @@
 
 use std::collections::VecDeque;
 
-use futures_util::future::join_all;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 
@@ -11,9 +10,11 @@ use super::{
     Failure, Link,
     log::{Id, Keeper},
 };
+use crate::redis::Piece;
 
-/// Items that are taken at once.
+/// Items that are taken at once, and their bytes.
 const PIECE: usize = 512;
+const PIECE_BYTES: usize = 1 << 20;
 
 /// What waits, bounded.
 pub(super) struct Outbox {
@@ -98,27 +99,32 @@ impl Outbox {
 
     async fn take(&self) -> Vec<Item> {
         loop {
-            {
-                let mut waiting = self.waiting.lock();
-                if !waiting.items.is_empty() {
-                    let count = waiting.items.len().min(PIECE);
-                    let piece: Vec<_> = waiting.items.drain(..count).collect();
-                    let size: usize = piece.iter().map(Item::size).sum();
-                    waiting.bytes -= size;
-                    return piece;
-                }
+            if let Some(piece) = self.try_take() {
+                return piece;
             }
             self.filled.notified().await;
         }
     }
 
+    fn try_take(&self) -> Option<Vec<Item>> {
+        let mut waiting = self.waiting.lock();
+        let mut bytes = 0;
+        let fits = |item: &&Item| {
+            bytes += item.size();
+            bytes <= PIECE_BYTES
+        };
+        let count = waiting.items.iter().take(PIECE).take_while(fits).count();
+        // One that is larger goes alone.
+        let count = count.max(1).min(waiting.items.len());
+        let piece: Vec<_> = waiting.items.drain(..count).collect();
+        waiting.bytes -= piece.iter().map(Item::size).sum::<usize>();
+        (!piece.is_empty()).then_some(piece)
+    }
+
     /// Sends what comes, for ever. `lost` is called with how many copies did not get through of messages that may be lost.
     pub(super) async fn send(&self, link: &Link, keeper: &Keeper, lost: impl Fn(u64)) {
         loop {
-            let piece = self.take().await;
-            // Polled in order, and so sent in order.
-            let sent = join_all(piece.into_iter().map(|item| item.send(link, keeper)));
-            let failed = sent.await.into_iter().sum();
+            let failed = send(self.take().await, link, keeper).await;
             if failed > 0 {
                 lost(failed);
             }
@@ -126,49 +132,99 @@ impl Outbox {
     }
 }
 
-impl Item {
-    /// Sends it. How many copies that may be lost were.
-    async fn send(self, link: &Link, keeper: &Keeper) -> u64 {
-        let Some(keeping) = self.kept else {
-            let copies = [&self.channel].into_iter().chain(&self.inboxes);
-            let payload = framed("", &self.sealed);
-            let sent = join_all(copies.map(|channel| link.publish(channel, &payload)));
-            return sent.await.iter().map(|sent| u64::from(sent.is_err())).sum();
+/// Sends these in order. How many copies that may be lost were.
+async fn send(items: Vec<Item>, link: &Link, keeper: &Keeper) -> u64 {
+    let mut piece = link.piece();
+    // Of some of those that must not be lost, whoever published them has given up.
+    let items = items.into_iter().filter(|item| !item.is_given_up());
+    let items: Vec<_> = items.collect();
+    for item in &items {
+        item.write(&mut piece, keeper);
+    }
+    let mut answers = link.send(piece).await.into_iter();
+    let mut lost = 0;
+    let mut kept = Vec::new();
+    for item in items {
+        let copies = item.inboxes.len();
+        let Some(keeping) = item.kept else {
+            let copies = answers.by_ref().take(1 + copies);
+            lost += copies.filter(Result::is_err).count() as u64;
+            continue;
         };
         let Keeping { log, at, reply } = *keeping;
-        if reply.is_closed() {
-            // Whoever published it has given up.
-            return 0;
-        }
-        let kept = match at {
+        let at = match at {
             Some(at) => Ok(at),
-            None => keeper.keep(link, &log, &self.channel, &self.sealed).await,
+            None => match answers.next() {
+                Some(answer) => {
+                    let message = (&*log, &*item.channel, &*item.sealed);
+                    keeper.kept(link, answer, message).await
+                }
+                None => Err(Failure::Lost),
+            },
         };
-        let told = match kept {
-            Err(failure) => Err(NotKept { at: None, failure }),
-            Ok(at) => {
-                let payload = framed(&at.to_string(), &self.sealed);
-                let told = self
-                    .inboxes
-                    .iter()
-                    .map(|inbox| link.publish(inbox, &payload));
-                let told: Result<(), Failure> = join_all(told).await.into_iter().collect();
-                told.map_err(|failure| NotKept {
-                    at: Some(at),
-                    failure,
-                })
-            }
-        };
-        let _ = reply.send(told);
-        0
+        match at {
+            Ok(at) => kept.push((at, item.sealed, item.inboxes, reply)),
+            Err(failure) => drop(reply.send(Err(NotKept { at: None, failure }))),
+        }
+    }
+    tell(kept, link).await;
+    lost
+}
+
+/// A message that a log has: where, its copy for inboxes, these, and who waits until they have it.
+type Kept = (
+    Id,
+    Vec<u8>,
+    Vec<String>,
+    oneshot::Sender<Result<(), NotKept>>,
+);
+
+/// Tells the inboxes of messages that logs have.
+async fn tell(kept: Vec<Kept>, link: &Link) {
+    let mut piece = link.piece();
+    for (at, sealed, inboxes, _) in &kept {
+        let at = at.to_string();
+        for inbox in inboxes {
+            piece.publish(inbox, &[at.as_bytes(), BLANK, sealed]);
+        }
+    }
+    let mut answers = link.send(piece).await.into_iter();
+    for (at, _, inboxes, reply) in kept {
+        let told = answers.by_ref().take(inboxes.len());
+        let told: Result<Vec<_>, Failure> = told.collect();
+        let _ = reply.send(told.map(drop).map_err(|failure| NotKept {
+            at: Some(at),
+            failure,
+        }));
     }
 }
 
+impl Item {
+    fn is_given_up(&self) -> bool {
+        let kept = self.kept.as_ref();
+        kept.is_some_and(|keeping| keeping.reply.is_closed())
+    }
+
+    /// What is to be done first: all of it, or that a log takes it.
+    fn write(&self, piece: &mut Piece, keeper: &Keeper) {
+        match &self.kept {
+            None => {
+                for channel in [&self.channel].into_iter().chain(&self.inboxes) {
+                    piece.publish(channel, &[BLANK, &self.sealed]);
+                }
+            }
+            Some(keeping) if keeping.at.is_none() => {
+                keeper.write(piece, &keeping.log, &self.channel, &self.sealed);
+            }
+            Some(_) => {}
+        }
+    }
+}
+
+/// Between a place in the log, if there is one, and the message.
+pub(super) const BLANK: &[u8] = b" ";
+
 /// What goes over a channel: the place in the log, if there is one, a blank, and the message.
 pub(super) fn framed(id: &str, sealed: &[u8]) -> Vec<u8> {
-    let mut payload = Vec::with_capacity(id.len() + 1 + sealed.len());
-    payload.extend_from_slice(id.as_bytes());
-    payload.push(b' ');
-    payload.extend_from_slice(sealed);
-    payload
+    [id.as_bytes(), BLANK, sealed].concat()
 }

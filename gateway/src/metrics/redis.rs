@@ -99,8 +99,10 @@ impl RedisMetrics {
     }
 
     /// A command has ended.
-    pub(crate) fn command(&self, outcome: RedisOutcome, took: Duration) {
-        self.commands[outcome as usize].fetch_add(1, Relaxed);
+    pub(crate) fn commands(&self, outcomes: impl Iterator<Item = RedisOutcome>, took: Duration) {
+        for outcome in outcomes {
+            self.commands[outcome as usize].fetch_add(1, Relaxed);
+        }
         self.duration.record(took.as_secs_f64(), &[]);
     }
 

@@ -19,6 +19,33 @@ use crate::{backoff::jittered, metrics::RedisOutcome};
 /// The pause before a command is sent again that a server was not ready for.
 const PAUSE: Duration = Duration::from_millis(20);
 
+/// What a command counts as.
+pub(super) fn outcome_of(carried: &Result<Value, Failure>) -> RedisOutcome {
+    match carried {
+        Ok(_) | Err(Failure::Unexpected(_)) => RedisOutcome::Ok,
+        Err(Failure::Refused { .. }) => RedisOutcome::Refused,
+        Err(Failure::Away(_)) => RedisOutcome::Away,
+        Err(Failure::TimedOut { .. }) => RedisOutcome::TimedOut,
+        Err(Failure::Lost) => RedisOutcome::Lost,
+    }
+}
+
+/// Whether it was certainly not carried out, and another server may do so, or this one later.
+pub(super) fn goes_elsewhere(error: &ServerError) -> bool {
+    matches!(
+        error.kind(),
+        Some(
+            ServerErrorKind::Moved
+                | ServerErrorKind::Ask
+                | ServerErrorKind::TryAgain
+                | ServerErrorKind::ClusterDown
+                | ServerErrorKind::MasterDown
+                | ServerErrorKind::BusyLoading
+                | ServerErrorKind::ReadOnly
+        )
+    )
+}
+
 /// Where a command goes next.
 enum Next {
     /// To whoever has the slot by the map.
@@ -39,18 +66,13 @@ impl Link {
             let sent = sent.load(Relaxed);
             Err(Failure::TimedOut { limit, sent })
         });
-        let outcome = match &carried {
-            Ok(_) | Err(Failure::Unexpected(_)) => RedisOutcome::Ok,
-            Err(Failure::Refused { .. }) => RedisOutcome::Refused,
-            Err(Failure::Away(_)) => RedisOutcome::Away,
-            Err(Failure::TimedOut { .. }) => RedisOutcome::TimedOut,
-            Err(Failure::Lost) => RedisOutcome::Lost,
-        };
-        self.shared.metrics.command(outcome, begun.elapsed());
+        let outcome = [outcome_of(&carried)].into_iter();
+        self.shared.metrics.commands(outcome, begun.elapsed());
         carried
     }
 
-    async fn carry_at_last(
+    /// Until its answer comes, be it from another server than the first one. For as long as that takes.
+    pub(super) async fn carry_at_last(
         &self,
         slot: u16,
         packed: Bytes,
@@ -119,13 +141,7 @@ impl Link {
                 sleep(jittered(PAUSE)).await;
                 Ok(Next::Owner)
             }
-            Some(
-                ServerErrorKind::TryAgain
-                | ServerErrorKind::ClusterDown
-                | ServerErrorKind::MasterDown
-                | ServerErrorKind::BusyLoading
-                | ServerErrorKind::ReadOnly,
-            ) => {
+            _ if goes_elsewhere(error) => {
                 shared.refresh.notify_one();
                 sleep(jittered(PAUSE)).await;
                 Ok(Next::Owner)

@@ -30,13 +30,23 @@ const PING: &[u8] = b"*1\r\n$4\r\nPING\r\n";
 pub(super) struct Commands {
     requests: mpsc::Sender<Request>,
     places: Arc<Semaphore>,
+    /// How many may be under way at a time.
+    pub(super) most: usize,
 }
 
+/// Some commands, one behind the other.
 struct Request {
     packed: Bytes,
     asking: bool,
-    reply: oneshot::Sender<Value>,
-    place: OwnedSemaphorePermit,
+    reply: Reply,
+}
+
+/// Where their answers go, all at once.
+struct Reply {
+    to: oneshot::Sender<Vec<Value>>,
+    answers: Vec<Value>,
+    wanted: usize,
+    places: OwnedSemaphorePermit,
 }
 
 /// The other end.
@@ -53,7 +63,7 @@ struct InFlight {
     since: Instant,
     /// Answers that nobody waits for come first.
     skipped: u8,
-    reply: Option<(oneshot::Sender<Value>, OwnedSemaphorePermit)>,
+    reply: Option<Reply>,
 }
 
 /// Why a connection is left.
@@ -89,6 +99,7 @@ pub(super) fn commands(wire: Wire, most: u32, patience: Duration) -> (Commands, 
     let commands = Commands {
         requests: sender,
         places: places.clone(),
+        most,
     };
     let driver = Driver {
         wire,
@@ -109,20 +120,57 @@ impl Commands {
         asking: bool,
         sent: impl FnOnce(),
     ) -> Result<Value, Failure> {
+        let answer = self.begin(packed, asking, 1).await?;
+        sent();
+        let answers = answer.await.ok();
+        answers
+            .and_then(|mut answers| answers.pop())
+            .ok_or(Failure::Lost)
+    }
+
+    /// Where the answers to so many commands will be, which lie one behind the other; no more than `most`. They have left
+    /// when this returns. Of a connection that breaks, the answers end with the last one that came.
+    pub(super) async fn ask_all(
+        &self,
+        packed: Bytes,
+        count: usize,
+    ) -> Result<oneshot::Receiver<Vec<Value>>, Failure> {
+        self.begin(packed, false, count).await
+    }
+
+    async fn begin(
+        &self,
+        packed: Bytes,
+        asking: bool,
+        count: usize,
+    ) -> Result<oneshot::Receiver<Vec<Value>>, Failure> {
         let away = || Failure::Away(Problem::New);
-        let place = self.places.clone().acquire_owned().await;
-        let place = place.map_err(|_| away())?;
-        let (reply, answer) = oneshot::channel();
+        let wanted = u32::try_from(count).map_err(|_| away())?;
+        let places = self.places.clone().acquire_many_owned(wanted).await;
+        let (to, answers) = oneshot::channel();
+        let reply = Reply {
+            to,
+            answers: Vec::with_capacity(count),
+            wanted: count,
+            places: places.map_err(|_| away())?,
+        };
         let request = Request {
             packed,
             asking,
             reply,
-            place,
         };
         // There is room for all that have a place.
         self.requests.try_send(request).map_err(|_| away())?;
-        sent();
-        answer.await.map_err(|_| Failure::Lost)
+        Ok(answers)
+    }
+}
+
+impl Reply {
+    /// Nothing more comes.
+    fn end(self) {
+        drop(self.places);
+        // Whoever asked may have given up.
+        let _ = self.to.send(self.answers);
     }
 }
 
@@ -130,6 +178,9 @@ impl Drop for Driver {
     fn drop(&mut self) {
         // Nobody waits for a place where nothing is sent any more.
         self.places.close();
+        for reply in self.in_flight.drain(..).filter_map(|asked| asked.reply) {
+            reply.end();
+        }
     }
 }
 
@@ -178,7 +229,7 @@ impl Driver {
         self.in_flight.push_back(InFlight {
             since: Instant::now(),
             skipped: request.asking.into(),
-            reply: Some((request.reply, request.place)),
+            reply: Some(request.reply),
         });
     }
 
@@ -195,12 +246,16 @@ impl Driver {
             }
             match self.in_flight.front_mut() {
                 Some(front) if front.skipped > 0 => front.skipped -= 1,
+                Some(InFlight {
+                    reply: Some(reply), ..
+                }) if reply.answers.len() + 1 < reply.wanted => {
+                    reply.answers.push(value);
+                }
                 Some(_) => {
                     let answered = self.in_flight.pop_front();
-                    if let Some((reply, place)) = answered.and_then(|answered| answered.reply) {
-                        drop(place);
-                        // Whoever asked may have given up.
-                        let _ = reply.send(value);
+                    if let Some(mut reply) = answered.and_then(|answered| answered.reply) {
+                        reply.answers.push(value);
+                        reply.end();
                     }
                 }
                 None => return Err(Left::Broken(io::Error::other("an answer to no question"))),

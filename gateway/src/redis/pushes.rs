@@ -63,6 +63,12 @@ impl Pushes {
         }
     }
 
+    /// Whether none waits.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.waiting.lock().entries.is_empty()
+    }
+
     /// The next one, if one waits already.
     pub fn try_next(&mut self) -> Option<Push> {
         self.0.waiting.lock().take()

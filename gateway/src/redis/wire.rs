@@ -7,7 +7,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use bytes::{Buf as _, Bytes, BytesMut};
+use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 use redis::{Cmd, Value, ValueCodec};
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite},
@@ -214,6 +214,23 @@ fn bulk(buffer: &[u8], at: usize) -> io::Result<Option<(usize, usize)>> {
     }
 }
 
+/// Writes a command, each of whose arguments is given in parts.
+pub(super) fn pack(to: &mut BytesMut, arguments: &[&[&[u8]]]) {
+    let line = |sign: u8, number: usize, to: &mut BytesMut| {
+        to.put_u8(sign);
+        to.extend_from_slice(number.to_string().as_bytes());
+        to.extend_from_slice(b"\r\n");
+    };
+    line(b'*', arguments.len(), to);
+    for parts in arguments {
+        line(b'$', parts.iter().map(|part| part.len()).sum(), to);
+        for part in *parts {
+            to.extend_from_slice(part);
+        }
+        to.extend_from_slice(b"\r\n");
+    }
+}
+
 fn bad(what: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, what)
 }
@@ -252,6 +269,18 @@ mod tests {
             }
             assert_eq!(found, expected, "{size}");
         }
+    }
+
+    #[test]
+    fn commands_are_written_as_the_crate_writes_them() {
+        let mut packed = BytesMut::new();
+        pack(
+            &mut packed,
+            &[&[b"PUBLISH"], &[b"a"], &[b"1-0", b" ", b"\r\n"]],
+        );
+        let mut command = redis::cmd("PUBLISH");
+        command.arg("a").arg("1-0 \r\n");
+        assert_eq!(packed[..], command.get_packed_command()[..]);
     }
 
     #[test]
