@@ -33,7 +33,10 @@ mod stats;
 use std::{
     fmt,
     sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
 };
+
+use tokio::time::{Instant, sleep};
 
 pub(crate) use self::router::{Trie, Wanters};
 use self::{
@@ -51,6 +54,9 @@ pub use self::{
     stats::Stats,
     topic::{Filter, Qos, Topic},
 };
+
+/// Between two looks whether somebody has room.
+const A_MOMENT: Duration = Duration::from_millis(2);
 
 /// What routes messages: to the subscribers in this pod, and through others to those in other pods.
 #[derive(Clone)]
@@ -188,6 +194,14 @@ impl Broker {
     pub fn deliver_patterns(&self, message: &Arc<Message>, groups: &[Filter]) {
         let recipients = self.0.router.route_patterns(&message.topic, groups);
         self.count_foreign(recipients.deliver_now(message));
+    }
+
+    /// Waits until all who want this topic here have room for more, or until then: for whoever brings many messages at
+    /// once, that no connection is closed for not having taken them in no time.
+    pub async fn room(&self, topic: &Topic, until: Instant) {
+        while Instant::now() < until && self.0.router.route(topic).are_crowded() {
+            sleep(A_MOMENT).await;
+        }
     }
 
     fn count_foreign(&self, delivered: u64) {

@@ -249,6 +249,18 @@ impl Queue {
         (backlog.len(), backlog.bytes())
     }
 
+    /// Whether a connection takes messages from it, and is half of its room behind.
+    pub(super) fn is_crowded(&self) -> bool {
+        let state = self.state.lock();
+        let State {
+            backlog, limits, ..
+        } = &*state;
+        let is_taken = self.is_open() && !state.leaving && !backlog.overflowed;
+        let is_offline = state.hold.as_ref().is_some_and(|hold| hold.is_offline());
+        let is_behind = 2 * backlog.len() > limits.messages || 2 * backlog.bytes() > limits.bytes;
+        is_taken && !is_offline && is_behind
+    }
+
     /// Whether none is waiting.
     #[must_use]
     pub fn is_empty(&self) -> bool {

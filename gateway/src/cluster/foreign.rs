@@ -4,10 +4,12 @@ use std::{mem, sync::Arc};
 
 use bytes::Bytes;
 use proto::cluster::Envelope;
+use tokio::time::Instant;
 
 use super::{
     log::{Id, Positions},
     names::Partition,
+    outbox::BLANK,
     pods::unframed,
     seen::{Copy, Seen},
 };
@@ -25,6 +27,10 @@ pub(super) struct Foreign {
     pub(super) positions: Positions,
 }
 
+/// Until when those who want a message are waited for, where many come at once; unset where they come as they are
+/// published.
+pub(super) type Pace = Option<Instant>;
+
 /// What came of one copy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Came {
@@ -40,27 +46,48 @@ pub(super) enum Came {
 
 impl Foreign {
     /// A copy came over the channel of a topic.
-    pub(super) fn by_topic(&self, topic: &str, payload: &Bytes) -> Result<Came, Broken> {
+    pub(super) async fn by_topic(
+        &self,
+        topic: &str,
+        payload: &Bytes,
+        pace: Pace,
+    ) -> Result<Came, Broken> {
+        if self.is_own(payload) {
+            return Ok(Came::Own);
+        }
         let (id, envelope) = self.open(payload)?;
         if envelope.topic != topic {
             return Err(Broken::Forged);
         }
-        self.serve(id, envelope, &[Copy::Exact])
+        self.serve(id, envelope, &[Copy::Exact], pace).await
     }
 
     /// A copy came to this pod's inbox.
-    pub(super) fn by_inbox(&self, payload: &Bytes) -> Result<Came, Broken> {
+    pub(super) async fn by_inbox(&self, payload: &Bytes, pace: Pace) -> Result<Came, Broken> {
         let (id, envelope) = self.open(payload)?;
         if envelope.pod == *self.own && envelope.probe > 0 {
             return Ok(Came::Probe(envelope.probe));
         }
-        self.serve(id, envelope, &[Copy::Patterns])
+        self.serve(id, envelope, &[Copy::Patterns], pace).await
     }
 
     /// A message was read from a log.
-    pub(super) fn by_log(&self, id: Id, sealed: &Bytes) -> Result<Came, Broken> {
+    pub(super) async fn by_log(&self, id: Id, sealed: &Bytes, pace: Pace) -> Result<Came, Broken> {
         let envelope = self.sealer.open(Kind::Message, sealed)?;
-        self.serve(Some(id), envelope, &[Copy::Exact, Copy::Patterns])
+        let both = [Copy::Exact, Copy::Patterns];
+        self.serve(Some(id), envelope, &both, pace).await
+    }
+
+    /// Whether it says that this pod itself has published it, and that it may be lost. Then nothing is to be done, be that
+    /// true or not, and its seal need not be looked at. It comes to every pod that subscribes to what it publishes.
+    fn is_own(&self, payload: &[u8]) -> bool {
+        let sealed = payload.strip_prefix(BLANK).and_then(Sealer::sealed);
+        // The first field is the pod.
+        let pod = sealed.and_then(|envelope| match envelope {
+            [0x0a, length, rest @ ..] => rest.get(..usize::from(*length)),
+            _ => None,
+        });
+        pod == Some(self.own.as_bytes()) && self.own.len() < 0x80
     }
 
     /// The message that was kept in a log.
@@ -73,11 +100,12 @@ impl Foreign {
         Ok((id, self.sealer.open(Kind::Message, &sealed)?))
     }
 
-    fn serve(
+    async fn serve(
         &self,
         id: Option<Id>,
         mut envelope: Envelope,
         copies: &[Copy],
+        pace: Pace,
     ) -> Result<Came, Broken> {
         let is_own = envelope.pod == *self.own;
         let shares = mem::take(&mut envelope.shares);
@@ -104,6 +132,9 @@ impl Foreign {
                 continue;
             }
             came = Came::Delivered;
+            if let Some(until) = pace {
+                self.broker.room(&message.topic, until).await;
+            }
             match copy {
                 Copy::Exact => self.broker.deliver_exact(&message),
                 Copy::Patterns => self.broker.deliver_patterns(&message, &groups),
@@ -123,4 +154,62 @@ fn message(envelope: Envelope) -> Result<Message, Broken> {
         payload: envelope.payload,
         timestamp: envelope.timestamp,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use ring::hmac;
+
+    use super::*;
+    use crate::{
+        broker::{RetainedLimits, Settings},
+        cluster::{outbox::framed, recovery::OVERLAP},
+    };
+
+    fn foreign() -> Foreign {
+        let key = hmac::Key::new(hmac::HMAC_SHA256, &[7; 32]);
+        let (messages, bytes, age) = (1, 1, None);
+        Foreign {
+            own: "a.1".into(),
+            broker: Broker::memory(Settings {
+                node: "a".into(),
+                max_payload: 100,
+                max_levels: 10,
+                retained: RetainedLimits {
+                    messages,
+                    bytes,
+                    age,
+                },
+            }),
+            sealer: Arc::new(Sealer::new(key)),
+            seen: Seen::new(OVERLAP, 100),
+            positions: Positions::default(),
+        }
+    }
+
+    #[tokio::test]
+    async fn its_own_messages_are_passed_over_and_those_of_others_are_opened() {
+        let foreign = foreign();
+        let came = async |pod: &str, id: &str, qos| {
+            let envelope = Envelope {
+                pod: pod.to_owned(),
+                topic: "t".to_owned(),
+                qos,
+                ..Envelope::default()
+            };
+            let sealed = foreign.sealer.seal(Kind::Message, &envelope);
+            let payload = framed(id, &sealed).into();
+            foreign.by_topic("t", &payload, None).await
+        };
+        assert_eq!(came("a.1", "", 0).await, Ok(Came::Own));
+        assert_eq!(came("a.1", "5-0", 1).await, Ok(Came::Own));
+        for other in ["a.2", "a.10", "b.1", ""] {
+            assert_eq!(came(other, "", 0).await, Ok(Came::Delivered), "{other}");
+        }
+        let forged = [&b" 0123456789abcdef\x0a\x03a.2"[..], b" 0123", b" ", b""];
+        for forged in forged {
+            let payload = Bytes::from_static(forged);
+            assert!(foreign.by_topic("t", &payload, None).await.is_err());
+        }
+    }
 }

@@ -7,6 +7,7 @@
 use std::{
     mem,
     sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -14,7 +15,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 use super::{
     Failure, Inner, Pushes,
-    foreign::Came,
+    foreign::{Came, Pace},
     names::Partition,
     pods::unframed,
     tasks::{PAUSE, Shared, is_exact},
@@ -27,6 +28,11 @@ use crate::{
 
 /// Messages of `QoS` 0 that are held. More are dropped and counted.
 const HELD: usize = 10_000;
+
+/// Messages that are taken before anything else has its turn.
+const AT_ONCE: usize = 256;
+/// How long subscribers may take at most, all in all, before what was missed is delivered at full speed.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Who hears. It alone changes what is known of other pods.
 pub(super) struct Hearing {
@@ -45,6 +51,8 @@ pub(super) struct Hearing {
     regained: Slots,
     /// Messages from there, by channel.
     held: Vec<(Bytes, Bytes)>,
+    /// Set while what was missed is delivered, and what came meanwhile.
+    pace: Pace,
 }
 
 impl Hearing {
@@ -58,6 +66,7 @@ impl Hearing {
             gap: Slots::none(),
             regained: Slots::none(),
             held: Vec::new(),
+            pace: None,
         }
     }
 
@@ -67,6 +76,9 @@ impl Hearing {
         let mut lives = interval(shared.cluster.settings.lease / 3);
         lives.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
+            if self.pace.is_some() && pushes.is_empty() {
+                self.pace = None;
+            }
             tokio::select! {
                 biased;
                 () = shared.hears.notified() => {
@@ -81,7 +93,13 @@ impl Hearing {
                 }
                 _ = lives.tick(), if self.hears && !shared.cluster.has_left.load(Relaxed) => self.still_lives().await,
                 () = sleep_until(self.again), if self.is_behind() => self.catch_up().await,
-                push = pushes.next() => self.take(push).await,
+                push = pushes.next() => {
+                    self.take(push).await;
+                    for _ in 0..AT_ONCE {
+                        let Some(push) = pushes.try_next() else { break };
+                        self.take(push).await;
+                    }
+                }
             }
         }
     }
@@ -91,7 +109,9 @@ impl Hearing {
             Push::Message { channel, payload } if self.gap.hold(&channel) => {
                 self.hold(channel, payload);
             }
-            Push::Message { channel, payload } => self.shared.heard(&channel, &payload),
+            Push::Message { channel, payload } => {
+                self.shared.heard(&channel, &payload, self.pace).await;
+            }
             Push::Gap { slots, cause } => {
                 tracing::debug!(?cause, "messages of other pods may be missing");
                 self.gap.add(&slots);
@@ -115,16 +135,17 @@ impl Hearing {
     /// Learns and reads what there is to learn and to read, as far as Redis answers; the rest is tried again soon.
     async fn catch_up(&mut self) {
         self.shared.is_behind.store(true, Relaxed);
+        self.pace = Some(Instant::now() + PATIENCE);
         if self.unlearned {
             self.unlearned = self.shared.learn().await.is_err();
         }
         // Where one cannot be read, what comes for the others is not delivered either: so all are read again.
-        if self.shared.read_up(&self.unread).await {
+        if self.shared.read_up(&self.unread, self.pace).await {
             self.unread.clear();
         }
         self.again = Instant::now() + jittered(PAUSE);
         if self.unread.is_empty() {
-            self.go_on();
+            self.go_on().await;
         }
         self.shared.is_behind.store(self.is_behind(), Relaxed);
     }
@@ -183,7 +204,7 @@ impl Hearing {
     }
 
     /// All that was missed is read: what came meanwhile is delivered, and from now on what comes.
-    fn go_on(&mut self) {
+    async fn go_on(&mut self) {
         self.gap.remove(&self.regained);
         self.regained = Slots::none();
         let held = mem::take(&mut self.held);
@@ -191,7 +212,7 @@ impl Hearing {
             if self.gap.hold(&channel) {
                 self.held.push((channel, payload));
             } else {
-                self.shared.heard(&channel, &payload);
+                self.shared.heard(&channel, &payload, self.pace).await;
             }
         }
     }
@@ -209,18 +230,18 @@ impl Shared {
             .collect()
     }
 
-    fn heard(&self, channel: &Bytes, payload: &Bytes) {
+    async fn heard(&self, channel: &Bytes, payload: &Bytes, pace: Pace) {
         let cluster = &*self.cluster;
         let Ok(channel) = std::str::from_utf8(channel) else {
             return;
         };
         let came = if let Some(topic) = cluster.names.topic_in(channel) {
-            self.foreign.by_topic(topic, payload)
+            self.foreign.by_topic(topic, payload, pace).await
         } else if channel == cluster.names.changed() {
             let heard = cluster.pods.heard(payload, &cluster.table);
             heard.map(|()| Came::Own)
         } else {
-            self.foreign.by_inbox(payload)
+            self.foreign.by_inbox(payload, pace).await
         };
         self.count(channel, came);
     }

@@ -13,7 +13,7 @@ use tokio::sync::watch;
 
 use super::{
     Failure, Settings,
-    foreign::{Came, Foreign},
+    foreign::{Came, Foreign, Pace},
     log::{Id, Positions},
     names::{PARTITIONS, Partition},
     reading::Holes,
@@ -109,9 +109,9 @@ impl Log {
 
 impl Shared {
     /// Reads what came into these logs since this pod last heard of them. Whether all could be read.
-    pub(super) async fn read_up(&self, partitions: &[Partition]) -> bool {
+    pub(super) async fn read_up(&self, partitions: &[Partition], pace: Pace) -> bool {
         let read = stream::iter(partitions.to_vec())
-            .map(|partition| self.read_log(partition))
+            .map(|partition| self.read_log(partition, pace))
             .buffer_unordered(LOGS_AT_ONCE)
             .collect::<Vec<_>>()
             .await;
@@ -157,7 +157,7 @@ impl Shared {
         Ok(entries.first().and_then(|(id, _)| id.parse().ok()))
     }
 
-    async fn read_log(&self, partition: Partition) -> Result<(), Failure> {
+    async fn read_log(&self, partition: Partition, pace: Pace) -> Result<(), Failure> {
         let log = self.look_at(partition).await?;
         let (positions, recovery) = (&self.foreign.positions, &self.recovery);
         let known = recovery.marks.lock().get(&partition).cloned();
@@ -183,7 +183,7 @@ impl Shared {
         } else {
             reached.min(newest).before(OVERLAP)
         };
-        self.read_from(partition, from).await?;
+        self.read_from(partition, from, pace).await?;
         recovery.marks.lock().insert(partition, log.mark);
         recovery.close(partition, &self.foreign);
         if has_hole {
@@ -230,13 +230,13 @@ impl Shared {
         self.cluster.link.command(log, &range).await
     }
 
-    async fn read_from(&self, partition: Partition, from: Id) -> Result<(), Failure> {
+    async fn read_from(&self, partition: Partition, from: Id, pace: Pace) -> Result<(), Failure> {
         let key = self.cluster.names.log(partition);
         let mut from = from.to_string();
         loop {
             let entries = self.range(&key, &from, READ_AT_ONCE).await?;
             for (id, fields) in &entries {
-                self.take(&key, id, fields);
+                self.take(&key, id, fields, pace).await;
             }
             match entries.last() {
                 Some((id, _)) if entries.len() == READ_AT_ONCE => from = format!("({id}"),
@@ -245,12 +245,12 @@ impl Shared {
         }
     }
 
-    fn take(&self, key: &str, id: &str, fields: &[(String, Vec<u8>)]) {
+    async fn take(&self, key: &str, id: &str, fields: &[(String, Vec<u8>)], pace: Pace) {
         let Some((id, sealed)) = sealed_in(id, fields) else {
             self.count(key, Err(Broken::Foreign));
             return;
         };
-        match self.foreign.by_log(id, &sealed) {
+        match self.foreign.by_log(id, &sealed, pace).await {
             Ok(Came::Delivered) => drop(self.cluster.counts.recovered.fetch_add(1, Relaxed)),
             Ok(_) => {}
             Err(error) => self.count(key, Err(error)),

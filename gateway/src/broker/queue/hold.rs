@@ -71,7 +71,7 @@ impl Hold {
         self.epoch
     }
 
-    fn is_offline(&self) -> bool {
+    pub(super) fn is_offline(&self) -> bool {
         self.offline.is_some()
     }
 

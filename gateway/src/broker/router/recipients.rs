@@ -18,6 +18,11 @@ impl Recipients {
         self.queues.is_empty() && self.groups.is_empty()
     }
 
+    /// Whether one of them is far behind with what it has.
+    pub(in crate::broker) fn are_crowded(&self) -> bool {
+        self.queues.iter().any(|queue| queue.is_crowded())
+    }
+
     /// As [`Self::deliver`], without a pause.
     pub(in crate::broker) fn deliver_now(&self, message: &Arc<Message>) -> u64 {
         count(&self.queues, |queue| queue.push(Arc::clone(message)))
