@@ -45,6 +45,7 @@ use crate::{
     admission::{Bans, Level},
     auth::{self, Authentication},
     authorization::{self, Authorizer},
+    broker::Broker,
     clients::Clients,
     conn_id::{ConnIds, KeyError},
     connection::{Executor, InProcess},
@@ -307,6 +308,12 @@ impl Gateway {
             watch,
             shared_broker: shared,
         })
+    }
+
+    /// Its broker. For benchmarks, which so measure what passes between pods without devices and gRPC.
+    #[must_use]
+    pub fn broker(&self) -> Broker {
+        self.adapter.1.broker.clone()
     }
 
     /// The addresses that were taken.

@@ -106,6 +106,12 @@ impl Process {
         status.expect("it has ended")
     }
 
+    /// Its number, for `/proc`.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Its resident memory, in KiB.
     ///
     /// # Panics

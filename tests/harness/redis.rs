@@ -95,6 +95,15 @@ impl RedisServer {
         }
     }
 
+    /// The number of its process.
+    ///
+    /// # Panics
+    /// When it does not run.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.process.as_ref().expect("a running server").id()
+    }
+
     /// Cuts all connections of a kind, such as `normal` or `pubsub`; a subscriber is not `normal`.
     ///
     /// # Panics

@@ -23,7 +23,7 @@ use crate::{
     counts,
     handler::Service,
     process::POLL,
-    report::median,
+    report::{self, median},
     rounds::seconds,
     subject::{Program, Selection, Subject},
     transport::Transport,
@@ -141,11 +141,5 @@ fn print(args: &Args, found: &Found, resumed: Vec<f64>) {
         "resume_median_ms": median(resumed).map(f64::round),
         "resume_worst_ms": worst.round(),
     });
-    if args.json {
-        println!("{report}");
-        return;
-    }
-    for (name, value) in report.as_object().into_iter().flatten() {
-        println!("{name:20}{value:>14}");
-    }
+    report::facts(&report, args.json);
 }

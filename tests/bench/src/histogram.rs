@@ -29,6 +29,21 @@ impl Histogram {
         self.buckets[bucket(nanoseconds.min(LONGEST))].fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Adds what another process has recorded: the buckets that are not empty.
+    pub(crate) fn add(&self, filled: &[(usize, u64)]) {
+        for (bucket, count) in filled {
+            if let Some(bucket) = self.buckets.get(*bucket) {
+                bucket.fetch_add(*count, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// The buckets that are not empty, for another process.
+    pub(crate) fn filled(&self) -> Vec<(usize, u64)> {
+        let counts = self.counts().enumerate();
+        counts.filter(|(_, count)| *count > 0).collect()
+    }
+
     /// How many were recorded.
     pub(crate) fn count(&self) -> u64 {
         self.counts().sum()
@@ -104,6 +119,16 @@ mod tests {
         histogram.record(Duration::from_secs(3600));
         assert_eq!(histogram.percentile(99), Duration::from_nanos(100));
         assert!(histogram.percentile(100) > Duration::from_secs(600));
+    }
+
+    #[test]
+    fn what_others_recorded_is_added() {
+        let [one, both] = [Histogram::new(), Histogram::new()];
+        one.record(Duration::from_micros(1));
+        both.record(Duration::from_secs(1));
+        both.add(&one.filled());
+        assert_eq!(both.count(), 2);
+        assert_eq!(both.percentile(50), one.percentile(50));
     }
 
     #[test]

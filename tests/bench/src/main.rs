@@ -25,6 +25,12 @@ mod acl;
 mod authenticate;
 /// From Publish to `OnReceivedMessages`.
 mod pubsub;
+/// From a publisher in one pod to subscribers in others.
+mod fanout;
+/// What it costs that pods work as one.
+mod cluster;
+/// Redis that fails over while pods publish through it.
+mod redis_failover;
 
 /// Rounds of echoes, and their medians.
 mod rounds;
@@ -34,6 +40,10 @@ mod generator;
 mod device;
 /// UDP devices by the hundred thousand.
 mod swarm;
+/// Clients of a gateway.
+mod clients;
+/// One of several gateways that share a Redis.
+mod pod;
 /// The ways in which devices connect.
 mod transport;
 /// Certificates and keys.
@@ -101,6 +111,15 @@ enum Command {
     Authenticate(authenticate::Args),
     /// Publishes to 1, 100 and 10,000 subscribers: latency, deliveries per second.
     Pubsub(pubsub::Args),
+    /// Publishes in some pods to subscribers in all: messages and deliveries per second, latency, CPU time of Redis.
+    Fanout(fanout::Args),
+    /// Publishes in one pod to subscribers in another while Redis fails over: what is lost, doubled or reordered.
+    RedisFailover(redis_failover::Args),
+    /// Subscribes, publishes and calls in pods that share a Redis: memory, changes per second, latency.
+    Cluster(cluster::Args),
+    /// One of the pods, or of the programs beside them; started by `fanout`.
+    #[command(hide = true)]
+    FanoutMember(fanout::member::Args),
     /// The ceiling; started by the others.
     #[command(hide = true)]
     Bare(bare::Args),
@@ -144,6 +163,10 @@ async fn run(command: Command) -> Result<()> {
         Command::Acl(args) => measure(acl::run(args)).await,
         Command::Authenticate(args) => Box::pin(measure(authenticate::run(args))).await,
         Command::Pubsub(args) => Box::pin(measure(pubsub::run(args))).await,
+        Command::Fanout(args) => Box::pin(measure(fanout::run(args))).await,
+        Command::RedisFailover(args) => Box::pin(measure(redis_failover::run(args))).await,
+        Command::Cluster(args) => Box::pin(measure(cluster::run(args))).await,
+        Command::FanoutMember(args) => Box::pin(fanout::member::run(args)).await,
         Command::Bare(args) => bare::run(args).await,
         Command::BareTcp(args) => bare_tcp::run(args).await,
         Command::Handler(args) => handler::run(args).await,

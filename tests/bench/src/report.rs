@@ -104,6 +104,20 @@ impl Report {
     }
 }
 
+/// Puts single figures on stdout: as one JSON object, or one a line.
+pub(crate) fn facts(report: &Value, json: bool) {
+    if json {
+        println!("{report}");
+        return;
+    }
+    for (name, value) in report.as_object().into_iter().flatten() {
+        let text = value
+            .as_str()
+            .map_or_else(|| value.to_string(), str::to_owned);
+        println!("{name:30}{text:>14}");
+    }
+}
+
 fn settings(asked: &[(&str, Value)]) -> Map<String, Value> {
     let asked = asked.iter();
     asked

@@ -5,7 +5,7 @@ use std::{fs, time::Duration};
 use anyhow::{Context as _, Result, ensure};
 use tokio::time;
 
-use crate::generator::Window;
+use crate::{fanout::terms::Moment, generator::Window};
 
 /// The CPU time that each process uses inside of the window.
 pub(crate) async fn cpu_in<const N: usize>(
@@ -27,6 +27,26 @@ pub(crate) async fn cpu_in<const N: usize>(
         *used -= before;
     }
     Ok(used)
+}
+
+/// The CPU time that the processes of each group use together between two moments.
+pub(crate) async fn cpu_between(
+    from: Moment,
+    until: Moment,
+    groups: Vec<Vec<u32>>,
+) -> Result<Vec<Duration>> {
+    let sample = || -> Result<Vec<Duration>> {
+        let of = |group: &Vec<u32>| group.iter().map(|pid| cpu_time(*pid)).sum();
+        groups.iter().map(of).collect()
+    };
+    from.reached().await;
+    let before = sample()?;
+    until.reached().await;
+    let after = sample()?;
+    let used = after.into_iter().zip(before);
+    Ok(used
+        .map(|(after, before)| after.saturating_sub(before))
+        .collect())
 }
 
 /// The CPU time which a process has used so far, in its own code and in the kernel for it.

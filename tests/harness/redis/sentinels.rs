@@ -26,11 +26,19 @@ impl SentinelSet {
     /// # Panics
     /// When it does not start.
     pub async fn start() -> Self {
-        let quick = ["--repl-diskless-sync-delay", "0"];
+        Self::with(&[]).await
+    }
+
+    /// The same, with more arguments for each server.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub async fn with(arguments: &[&str]) -> Self {
+        let quick = [&["--repl-diskless-sync-delay", "0"], arguments].concat();
         let master = RedisServer::with(&quick).await;
         let port = master.address().port();
         let of = format!("127.0.0.1 {port}");
-        let replica = [quick[0], quick[1], "--replicaof", &of];
+        let replica = [&quick[..], &["--replicaof", &of]].concat();
         let replicas = join_all((0..2).map(|_| RedisServer::with(&replica))).await;
         until("the replicas to follow", async || {
             master

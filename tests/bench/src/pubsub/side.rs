@@ -1,17 +1,12 @@
 //! One side of a run: the gateway or the ceiling, its handler here, and for the gateway a device for the publisher and
 //! for each subscriber.
 
-use std::{net::SocketAddr, time::Duration};
+use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail, ensure};
-use proto::exproto::{
-    AuthenticateRequest, ClientInfo, CodeResponse, ResultCode, SubscribeRequest,
-    connection_adapter_client::ConnectionAdapterClient,
-    connection_unary_handler_server::ConnectionUnaryHandlerServer,
-};
+use anyhow::{Context as _, Result, bail};
+use proto::exproto::connection_unary_handler_server::ConnectionUnaryHandlerServer;
 use tempfile::TempDir;
-use tokio::{net::TcpStream, sync::mpsc::Receiver, task::JoinSet, time};
-use tonic::transport::Channel;
+use tokio::{net::TcpStream, task::JoinSet};
 
 use super::{
     inbox::{Handler, Inbox},
@@ -19,17 +14,15 @@ use super::{
 };
 use crate::{
     bare,
+    clients::{self, Adapter, authenticate, connect},
     credentials::Credentials,
     gateway::{self, Addresses},
-    generator::{self, AT_ONCE, PATIENCE},
-    grpc,
+    generator, grpc,
     handler::Service,
     process::{self, Process},
     subject::Program,
     transport::Transport,
 };
-
-type Adapter = ConnectionAdapterClient<Channel>;
 
 /// A program, and whoever publishes and subscribes at it.
 pub(super) struct Side {
@@ -123,32 +116,9 @@ impl Side {
     }
 }
 
-/// Opens `count` connections; with the names that the handler was told.
-async fn connect(
-    device: SocketAddr,
-    count: usize,
-    created: &mut Receiver<String>,
-) -> Result<(Vec<TcpStream>, Vec<String>)> {
-    let (mut devices, mut names) = (Vec::new(), Vec::new());
-    while devices.len() < count {
-        let some = AT_ONCE.min(count - devices.len());
-        let opened = generator::in_turns(0..some, |_| async move {
-            let opened = TcpStream::connect(device).await;
-            opened.with_context(|| format!("cannot connect to {device}"))
-        });
-        devices.extend(opened.await?);
-        for _ in 0..some {
-            let name = time::timeout(PATIENCE, created.recv()).await;
-            let name = name.context("the handler is not told of a connection")?;
-            names.push(name.context("the handler has ended")?);
-        }
-    }
-    Ok((devices, names))
-}
-
 /// Makes a connection the `number`th subscriber, of those topics that have so many.
 async fn subscribe(
-    mut adapter: Adapter,
+    adapter: Adapter,
     conn: String,
     number: u32,
     cases: &'static [u32],
@@ -160,34 +130,8 @@ async fn subscribe(
     )
     .await?;
     for subscribers in cases.iter().filter(|subscribers| number < **subscribers) {
-        let request = SubscribeRequest {
-            conn: conn.clone(),
-            topic: topic(*subscribers),
-            qos: QOS,
-        };
-        ensure_success(&adapter.subscribe(request).await?.into_inner())?;
+        let topic = topic(*subscribers);
+        clients::subscribe(adapter.clone(), conn.clone(), topic, QOS).await?;
     }
-    Ok(())
-}
-
-async fn authenticate(mut adapter: Adapter, conn: String, clientid: String) -> Result<()> {
-    let request = AuthenticateRequest {
-        conn,
-        clientinfo: Some(ClientInfo {
-            clientid,
-            ..ClientInfo::default()
-        }),
-        password: String::new(),
-    };
-    ensure_success(&adapter.authenticate(request).await?.into_inner())
-}
-
-fn ensure_success(answer: &CodeResponse) -> Result<()> {
-    ensure!(
-        answer.code() == ResultCode::Success,
-        "the adapter answered {}: {}",
-        answer.code().as_str_name(),
-        answer.message
-    );
     Ok(())
 }
