@@ -25,6 +25,12 @@ impl Calls {
         }
     }
 
+    /// By this client of the adapter.
+    pub(crate) fn by(adapter: ConnectionAdapterClient<Channel>, conn: &str) -> Self {
+        let conn = conn.to_owned();
+        Self { adapter, conn }
+    }
+
     pub(crate) async fn send(&mut self, bytes: impl Into<Bytes>) -> Answer {
         let request = SendBytesRequest {
             conn: self.conn.clone(),

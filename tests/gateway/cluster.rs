@@ -8,25 +8,46 @@ mod deaf;
 mod faults;
 /// Pods that die.
 mod losses;
+/// Connections that Redis cuts.
+mod cuts;
+/// Pods that stand still, or are killed.
+mod frozen;
+/// Clocks that jump.
+mod clocks;
 /// Sentinel and Redis Cluster.
 mod modes;
+/// A network that is slow, and cuts what passes into pieces.
+mod network;
+/// Redis that takes its time.
+mod pauses;
 /// Calls for connections of other pods.
 mod peers;
 /// Who gets what.
 mod routing;
+/// Slots of a Redis Cluster that move.
+mod slots;
+/// Publishing without a pause while something happens.
+mod trial;
+/// Pods of a later version.
+mod versions;
 
 use std::{path::PathBuf, time::Duration};
 
 use config::{BrokerKind, Config};
-use exproto_tests::{Device, Event, RedisServer, TestGateway, TestHandler, gateway::config};
+use exproto_tests::{
+    Clock, Device, Event, Pod as Program, RedisServer, TestGateway, TestHandler, gateway::config,
+};
 use proto::exproto::Message;
 use tempfile::TempDir;
 
-use crate::calls::{Calls, client};
+use crate::calls::{Calls, client, ok};
 
 /// The messages that other pods know that a pod wants.
 pub(crate) const KNOWN: &str = "exproto_shared_filters{whose=\"own\"}";
 pub(crate) const FOREIGN: &str = "exproto_shared_filters{whose=\"foreign\"}";
+
+/// What a process has for devices.
+const LISTENER: &str = "transport: tcp";
 
 /// Pods of one cluster, each with a handler of its own, and the Redis that they share.
 pub(crate) struct Pods<R = RedisServer> {
@@ -89,6 +110,27 @@ impl<R> Pods<R> {
         Pod { gateway, handler }
     }
 
+    /// Another pod, as a process of its own.
+    async fn program(&self, name: &str, urls: &str) -> Program {
+        Program::with(LISTENER, &self.written(name, urls)).await
+    }
+
+    /// The same, by a clock of its own.
+    async fn program_by(&self, clock: &Clock, name: &str, urls: &str) -> Program {
+        Program::by_clock(clock, LISTENER, &self.written(name, urls)).await
+    }
+
+    /// The configuration of such a pod, as it is written.
+    fn written(&self, name: &str, urls: &str) -> String {
+        let key = self.folder.path().join("key");
+        format!(
+            "pod: {{name: {name}}}\ncluster: {{key_file: {}, lease: 900ms, probe_interval: 200ms, peers: {{bind: \
+             \"127.0.0.1:0\"}}}}\nbroker: {{kind: redis}}\nredis: {{urls: [\"{urls}\"], backoff_min: 10ms, backoff_max: \
+             100ms}}\n",
+            key.display()
+        )
+    }
+
     /// The configuration of a pod.
     fn alone(&self, handler: &TestHandler, change: impl FnOnce(&mut Config)) -> Config {
         let mut config = config(&[handler]);
@@ -101,6 +143,18 @@ impl<R> Pods<R> {
         (self.common)(&mut config);
         change(&mut config);
         config
+    }
+}
+
+/// A client of a pod that is a process of its own.
+async fn client_of(program: &Program, clientid: &str) -> Client {
+    let device = Device::connect(program.address()).await;
+    let told = program.connected().await;
+    let mut calls = Calls::by(program.adapter(), &told.conn);
+    ok(&calls.authenticate(clientid).await);
+    Client {
+        _device: device,
+        calls,
     }
 }
 

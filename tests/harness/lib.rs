@@ -35,8 +35,11 @@ pub mod python;
 pub mod pki;
 /// Redis servers.
 pub mod redis;
+/// Clocks that jump.
+pub mod clock;
 
 pub use carrier::{Carrier, Credentials};
+pub use clock::Clock;
 pub use device::Device;
 pub use gateway::TestGateway;
 pub use handler::{Answering, Callback, Event, Manner, TestHandler};

@@ -14,7 +14,7 @@ use proto::exproto::{
 use tempfile::TempDir;
 use tonic::transport::{Channel, Endpoint};
 
-use crate::{Callback, Event, Process, TestHandler, free_address, program, until, within};
+use crate::{Callback, Clock, Event, Process, TestHandler, free_address, program, until, within};
 
 /// A running pod with one listener, `devices`.
 pub struct Pod {
@@ -82,6 +82,18 @@ impl Pod {
     /// # Panics
     /// When it does not start.
     pub async fn with(listener: &str, more: &str) -> Self {
+        Self::begin(listener, more, |_| ()).await
+    }
+
+    /// Like `with`, by a clock that may jump.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub async fn by_clock(clock: &Clock, listener: &str, more: &str) -> Self {
+        Self::begin(listener, more, |command| clock.rule(command)).await
+    }
+
+    async fn begin(listener: &str, more: &str, change: impl FnOnce(&mut Command)) -> Self {
         let handler = TestHandler::start();
         let folder = tempfile::tempdir().expect("a folder");
         let file = folder.path().join("gateway.yaml");
@@ -96,6 +108,7 @@ impl Pod {
         std::fs::write(&file, content(device, &ports, listener, more)).expect("a file");
         let mut command = Command::new(program::gateway());
         command.args(["run", "--config"]).arg(&file);
+        change(&mut command);
         let mut process = Process::start(&mut command, "of this repository");
         process.errors.sees("serving").await;
         Self {

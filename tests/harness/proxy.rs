@@ -1,4 +1,4 @@
-//! A TCP proxy that cuts connections after so many bytes, or lets them stall.
+//! A TCP proxy that cuts connections after so many bytes, lets them stall, or crumbles what passes.
 
 use std::{
     net::SocketAddr,
@@ -6,6 +6,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 use tokio::{
@@ -16,6 +17,7 @@ use tokio::{
     },
     sync::watch,
     task::JoinSet,
+    time::sleep,
 };
 use tokio_util::task::AbortOnDropHandle;
 
@@ -26,6 +28,7 @@ pub struct Proxy {
     cuts: Arc<AtomicUsize>,
     stalled: watch::Sender<bool>,
     swallows: Arc<AtomicBool>,
+    pause: Arc<AtomicU64>,
     _running: AbortOnDropHandle<()>,
 }
 
@@ -41,11 +44,13 @@ impl Proxy {
         let cuts = Arc::new(AtomicUsize::new(0));
         let stalled = watch::Sender::new(false);
         let swallows = Arc::new(AtomicBool::new(false));
+        let pause = Arc::new(AtomicU64::new(0));
         let carrier = Carrier {
             swallows: swallows.clone(),
             to,
             budget: budget.clone(),
             stalled: stalled.clone(),
+            pause: pause.clone(),
         };
         let running = tokio::spawn(accept(listener, carrier, cuts.clone()));
         Self {
@@ -54,6 +59,7 @@ impl Proxy {
             cuts,
             stalled,
             swallows,
+            pause,
             _running: AbortOnDropHandle::new(running),
         }
     }
@@ -81,6 +87,12 @@ impl Proxy {
         self.swallows.store(swallows, Ordering::SeqCst);
     }
 
+    /// From now on each piece comes in two, and each of the two after so long.
+    pub fn crumble(&self, pause: Duration) {
+        let pause = u64::try_from(pause.as_micros()).unwrap_or(u64::MAX);
+        self.pause.store(pause, Ordering::SeqCst);
+    }
+
     /// How often it has cut.
     #[must_use]
     pub fn cuts(&self) -> usize {
@@ -95,6 +107,8 @@ struct Carrier {
     to: SocketAddr,
     budget: Arc<AtomicU64>,
     stalled: watch::Sender<bool>,
+    /// Before each half of a piece, in microseconds.
+    pause: Arc<AtomicU64>,
 }
 
 async fn accept(listener: TcpListener, carrier: Carrier, cuts: Arc<AtomicUsize>) {
@@ -164,8 +178,15 @@ async fn copy(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, carrier: &Carrier
                 budget.store(0, Ordering::SeqCst);
             }
         }
-        if to.write_all(&buffer[..passes]).await.is_err() {
-            return false;
+        let pause = Duration::from_micros(carrier.pause.load(Ordering::SeqCst));
+        let halves = buffer[..passes].split_at(passes / 2);
+        for half in [halves.0, halves.1] {
+            if !pause.is_zero() {
+                sleep(pause).await;
+            }
+            if to.write_all(half).await.is_err() {
+                return false;
+            }
         }
         if passes < length {
             return true;

@@ -139,6 +139,40 @@ impl RedisCluster {
         .await;
     }
 
+    /// Moves a slot with all its keys from one master to another, while both go on; in the end everybody knows.
+    ///
+    /// # Panics
+    /// When it is not moved.
+    pub fn reshard(&self, slot: u16, from: usize, to: usize) {
+        let text = slot.to_string();
+        let set = |at: usize, how: &str, id: usize| {
+            let said = self.nodes[at].cli(&["CLUSTER", "SETSLOT", &text, how, &self.ids[id]]);
+            assert!(said.contains("OK"), "{said}");
+        };
+        set(to, "IMPORTING", from);
+        set(from, "MIGRATING", to);
+        let (host, port) = (
+            self.nodes[to].address().ip().to_string(),
+            self.nodes[to].address().port().to_string(),
+        );
+        loop {
+            let keys = self.nodes[from].cli(&["CLUSTER", "GETKEYSINSLOT", &text, "10"]);
+            let keys: Vec<&str> = keys.lines().filter(|key| !key.is_empty()).collect();
+            if keys.is_empty() {
+                break;
+            }
+            let migrate = ["MIGRATE", &host, &port, "", "0", "5000", "KEYS"];
+            let said = self.nodes[from].cli(&[&migrate[..], &keys].concat());
+            assert!(said.contains("OK") || said.contains("NOKEY"), "{said}");
+        }
+        for at in [to, from]
+            .into_iter()
+            .chain((0..MASTERS).filter(|at| ![to, from].contains(at)))
+        {
+            set(at, "NODE", to);
+        }
+    }
+
     /// Moves an empty slot from one master to another, and tells both and nobody else.
     pub fn migrate(&self, slot: u16, from: usize, to: usize) {
         let slot = slot.to_string();
