@@ -59,11 +59,14 @@ pub(super) struct Keeper {
     verb: &'static str,
 }
 
+/// What is too old goes with the first message of a millisecond: the others would find nothing to do.
 const KEEP: &str = r"
 local id = redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[3], '*', 'e', ARGV[1])
-local now = tonumber(string.match(id, '^%d+'))
-redis.call('XTRIM', KEYS[1], 'MINID', '~', string.format('%.0f', now - tonumber(ARGV[4])))
-redis.call('PEXPIRE', KEYS[1], 2 * tonumber(ARGV[4]))
+if string.sub(id, -2) == '-0' then
+  local now = tonumber(string.match(id, '^%d+'))
+  redis.call('XTRIM', KEYS[1], 'MINID', '~', string.format('%.0f', now - tonumber(ARGV[4])))
+  redis.call('PEXPIRE', KEYS[1], 2 * tonumber(ARGV[4]))
+end
 redis.call(ARGV[5], ARGV[2], id .. ' ' .. ARGV[1])
 return id
 ";

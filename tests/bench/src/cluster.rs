@@ -16,6 +16,7 @@ use anyhow::{Context as _, Result, bail};
 use exproto_tests::RedisServer;
 use proto::exproto::SendBytesRequest;
 use serde_json::{Map, Value, json};
+use tokio::time;
 
 use crate::{
     clients::{self, Adapter},
@@ -24,8 +25,10 @@ use crate::{
         terms::{Answer, Filters, Moment, Order},
     },
     gateway,
+    generator::PATIENCE,
     histogram::Histogram,
     pod::Pod,
+    process::POLL,
     redis_failover::inbox::{Handler, Inbox},
     report,
     rounds::{microseconds, seconds},
@@ -111,7 +114,7 @@ async fn subscriptions(args: &Args, figures: &mut Map<String, Value>) -> Result<
         let more = u32::try_from(after.saturating_sub(before) / 1024)?;
         Ok((f64::from(more) * 1024.0 / total).round())
     };
-    figures.insert("filters".to_owned(), json!(total));
+    figures.insert("filters".to_owned(), json!(each * args.pods));
     figures.insert(
         "pod_bytes_per_filter".to_owned(),
         json!(bytes(pods_before, pods)?),
@@ -183,6 +186,7 @@ async fn calls(args: &Args, executable: &Path, figures: &mut Map<String, Value>)
     let (handler, created) = Handler::new(&inbox);
     let other = Pod::start(executable, ("b", &key), &urls, handler, created).await?;
     let client = owner.client("client").await?;
+    known(&other.adapter, &client.conn).await?;
     let latencies = [Histogram::new(), Histogram::new()];
     for _ in 0..args.calls.get() {
         for (adapter, latencies) in [&owner.adapter, &other.adapter].into_iter().zip(&latencies) {
@@ -197,6 +201,18 @@ async fn calls(args: &Args, executable: &Path, figures: &mut Map<String, Value>)
     }
     owner.stop().await?;
     other.stop().await
+}
+
+/// Waits until a pod finds the one that has the connection.
+async fn known(adapter: &Adapter, conn: &str) -> Result<()> {
+    let began = Instant::now();
+    while let Err(error) = call(adapter, conn).await {
+        if began.elapsed() > PATIENCE {
+            return Err(error);
+        }
+        time::sleep(POLL).await;
+    }
+    Ok(())
 }
 
 async fn call(adapter: &Adapter, conn: &str) -> Result<Duration> {
