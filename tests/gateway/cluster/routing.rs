@@ -30,11 +30,8 @@ async fn a_message_goes_to_every_subscription_of_every_pod_once() {
     let mut twice = three.payloads(6).await;
     twice.sort();
     assert_eq!(twice, ["one", "one", "two", "two", "zero", "zero"]);
-    let message = async |payload: &'static str| {
-        let mut publisher = two.client("other").await;
-        ok(&publisher.calls.publish("fleet/1", 1, payload).await);
-    };
-    message("back").await;
+    let mut other = two.client("other").await;
+    ok(&other.calls.publish("fleet/1", 1, "back").await);
     assert_eq!(one.payloads(1).await, ["back"]);
     assert_eq!(two.payloads(1).await, ["back"]);
     assert_eq!(three.payloads(2).await, ["back", "back"]);
