@@ -183,9 +183,10 @@ impl Logs {
             shared.range(&key, &from, most).await?
         };
         if !entries.is_empty() && !has_gone_back {
-            // What has left it meanwhile.
+            // What has left it meanwhile. Where there was nothing yet, there is a first entry now, and no hole before it.
             let oldest = shared.oldest(&key).await?;
-            has_hole |= oldest != log.oldest && oldest.is_none_or(|oldest| oldest > id);
+            let has_moved = log.oldest.is_some() && oldest != log.oldest;
+            has_hole |= has_moved && oldest.is_none_or(|oldest| oldest > id);
         }
         let is_last = entries.len() < most;
         let last = entries.last().and_then(|(id, _)| id.parse().ok());

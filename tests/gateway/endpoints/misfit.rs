@@ -24,7 +24,7 @@ async fn both_services_are_named() {
     for (address, has) in [
         (
             adapter.adapter_address(),
-            "the server there has emqx.exproto.v1.ConnectionAdapter; that is an adapter",
+            "the server there has emqx.exproto.v1.ConnectionAdapter, exproto.gateway.v1.Backend; that is an adapter",
         ),
         (
             mute,
