@@ -145,21 +145,15 @@ impl Ownership {
     /// The clientid, to be taken: what this pod has of it is kept until then.
     #[must_use]
     pub fn hold(&self, clientid: &Arc<str>) -> Arc<Held> {
-        match self.0.held.entry(clientid.clone()) {
-            Entry::Occupied(mut entry) => {
-                if let Some(held) = entry.get().get() {
-                    return held;
-                }
-                let (held, slot) = Held::new(clientid, &self.0);
-                entry.insert(slot);
-                held
-            }
-            Entry::Vacant(entry) => {
-                let (held, slot) = Held::new(clientid, &self.0);
-                entry.insert(slot);
-                held
-            }
+        let entry = self.0.held.entry(clientid.clone());
+        if let Entry::Occupied(known) = &entry
+            && let Some(held) = known.get().get()
+        {
+            return held;
         }
+        let (held, slot) = Held::new(clientid, &self.0);
+        entry.insert(slot);
+        held
     }
 
     /// The connection has the clientid among those of all pods, for as long as somebody holds it here: once whoever had it

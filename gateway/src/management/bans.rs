@@ -13,7 +13,7 @@ use config::{Banned, Until};
 use serde_json::{Value, json};
 
 use super::{
-    Answer, Error, Fields, Management, Others,
+    Answer, Error, Fields, Management,
     fields::Named,
     guard::Caller,
     page::Page,
@@ -145,12 +145,6 @@ pub(super) async fn lift(
 }
 
 impl Management {
-    /// The other pods, where they are to be told as well.
-    fn others_of(&self, question: &Question) -> Option<&Others> {
-        let others = self.subjects().others.as_ref();
-        others.filter(|_| !question.is_of_pod)
-    }
-
     /// Tells the other pods the same, and notes who does not know of it: those that cannot be asked, until they are in touch
     /// with Redis; and those that come later, where that could not be told. Whether one of them had something to do.
     async fn tell_others(

@@ -106,7 +106,13 @@ impl Question {
 impl Management {
     /// Whether other pods are asked as well.
     pub(super) fn is_shared(&self, question: &Question) -> bool {
-        self.subjects().others.is_some() && !question.is_of_pod
+        self.others_of(question).is_some()
+    }
+
+    /// The other pods, where they are asked as well.
+    pub(super) fn others_of(&self, question: &Question) -> Option<&Others> {
+        let others = self.subjects().others.as_ref();
+        others.filter(|_| !question.is_of_pod)
     }
 
     /// Whether there may be other pods.
