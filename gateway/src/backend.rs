@@ -13,14 +13,10 @@ mod lanes;
 mod subscription;
 /// How far it has come.
 mod track;
-/// A place in all logs, as subscribers keep it.
-mod position;
 /// A subscription to the messages of a group.
 mod member;
 /// The way to the subscriber.
 mod outlet;
-/// What it got of late.
-mod recent;
 
 use std::{
     pin::Pin,
@@ -31,6 +27,7 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use futures_util::Stream;
 use proto::gateway::{
     PublishProgress, PublishRequest, PublishResponse, SubscribeRequest, SubscribeResponse,
@@ -42,13 +39,13 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Extensions, Request, Response, Status, Streaming};
 
 use self::{
-    lanes::Lanes, member::Member, outlet::Outlet, position::Position, publishing::Publishing,
+    lanes::Lanes, member::Member, outlet::Outlet, publishing::Publishing,
     subscription::Subscription,
 };
 use crate::{
     broker::{Broker, Filter, Publication, Qos, queue},
     callers::OfMirror,
-    cluster::{Logs, Partition},
+    cluster::{Logs, Partition, Position},
 };
 
 /// The publisher of what back ends publish, as of a `RawPublish`.
@@ -173,7 +170,7 @@ impl Backend {
         let partitions = Partition::of_filters(&filters);
         let from = match (&self.logs, request.position.is_empty()) {
             (_, true) => None,
-            (Some(logs), false) => Some(Position::open(logs, &request.position)?),
+            (Some(logs), false) => Some(position(logs, &request.position)?),
             (None, false) => {
                 return Err(Status::failed_precondition(
                     "position: this gateway keeps nothing to go on from (broker.kind: memory); subscribe without a position, and take it that messages are missing",
@@ -330,4 +327,13 @@ impl Counts {
         };
         counter.fetch_add(1, Relaxed);
     }
+}
+
+/// What a subscriber has kept.
+fn position(logs: &Logs, kept: &Bytes) -> Result<Position, Status> {
+    Position::open(logs.sealer(), kept).ok_or_else(|| {
+        Status::invalid_argument(
+            "position: it is none that a pod of this cluster has given; send the last one as it was, or none, and take it that messages are missing",
+        )
+    })
 }

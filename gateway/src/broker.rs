@@ -9,6 +9,9 @@ pub mod topic;
 /// What is published and what is delivered.
 mod message;
 
+/// Messages that came of late.
+pub(crate) mod recent;
+
 /// The bounded queue between the broker and one connection.
 pub mod queue;
 

@@ -8,6 +8,8 @@
 
 /// A pod to which Redis delivers nothing.
 mod deaf;
+/// Messages as they are told.
+mod envelope;
 /// What comes from other pods.
 mod foreign;
 /// What comes from Redis.
@@ -22,6 +24,8 @@ mod names;
 mod outbox;
 /// The pods, and what they want.
 mod pods;
+/// Places that are kept elsewhere.
+mod position;
 /// Reading on behalf of one subscriber.
 mod reading;
 /// Reading up what was missed.
@@ -51,7 +55,11 @@ use tokio::{
     time::{sleep, timeout_at},
 };
 
-pub(crate) use self::names::Names;
+pub(crate) use self::{
+    envelope::{envelope, message},
+    names::Names,
+    position::Position,
+};
 use self::{
     interest::Interest,
     log::Keeper,
@@ -355,15 +363,8 @@ impl Inner {
             Kind::Message,
             &Envelope {
                 pod: own.to_owned(),
-                node: message.node.as_ref().to_owned(),
-                id: message.id.as_ref().to_owned(),
-                qos: message.qos.into(),
-                from: message.from.as_ref().to_owned(),
-                topic: message.topic.as_str().to_owned(),
-                payload: message.payload.clone(),
-                timestamp: message.timestamp,
                 shares: shares.collect(),
-                probe: 0,
+                ..envelope(message)
             },
         );
         let mut pods = to.pods;

@@ -18,12 +18,11 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use super::{
     Settings, Start,
     outlet::{BATCH, BATCH_BYTES, End, Outlet, shown},
-    recent::Recent,
     status,
     track::{Due, Track},
 };
 use crate::{
-    broker::{self, Broker, Message, Qos, Queue, queue::Ready},
+    broker::{self, Broker, Message, Qos, Queue, queue::Ready, recent::Recent},
     cluster::Logs,
 };
 
@@ -58,7 +57,7 @@ impl Subscription {
             start,
             held: Vec::new(),
             track: None,
-            recent: Recent::new(settings.remembered),
+            recent: Recent::new(settings.remembered, Duration::MAX),
             interval: settings.position_interval,
             outlet,
         }

@@ -11,11 +11,10 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::position::Position;
 use crate::{
     broker::Queue,
     clock,
-    cluster::{Holes, Logs, Partition, Place},
+    cluster::{Holes, Logs, Partition, Place, Position},
     redis::Failure,
 };
 

@@ -7,6 +7,7 @@ use proto::cluster::Envelope;
 use tokio::time::Instant;
 
 use super::{
+    envelope::message,
     log::{Id, Positions},
     names::Partition,
     outbox::BLANK,
@@ -14,7 +15,7 @@ use super::{
     seen::{Copy, Seen},
 };
 use crate::{
-    broker::{Broker, Filter, Message, Qos, Topic, others::Pod, topic::MAX_LEVELS},
+    broker::{Broker, Filter, Message, Qos, others::Pod, topic::MAX_LEVELS},
     seal::{Broken, Kind, Sealer},
 };
 
@@ -142,18 +143,6 @@ impl Foreign {
         }
         Ok(came)
     }
-}
-
-fn message(envelope: Envelope) -> Result<Message, Broken> {
-    Ok(Message {
-        topic: Topic::parse(&envelope.topic, MAX_LEVELS).map_err(|_| Broken::Foreign)?,
-        qos: Qos::try_from(envelope.qos).map_err(|_| Broken::Foreign)?,
-        node: envelope.node.into(),
-        id: envelope.id.into(),
-        from: envelope.from.into(),
-        payload: envelope.payload,
-        timestamp: envelope.timestamp,
-    })
 }
 
 #[cfg(test)]

@@ -41,7 +41,7 @@ pub struct Place {
 #[derive(Debug)]
 pub struct Page {
     /// What is there, in order.
-    pub messages: Vec<Arc<Message>>,
+    pub messages: Vec<(Id, Arc<Message>)>,
     /// The place after it.
     pub place: Place,
     /// The end of the log, when it was looked at.
@@ -84,14 +84,20 @@ impl Place {
 }
 
 impl Partition {
+    /// All of them.
+    #[must_use]
+    pub fn of_all() -> Vec<Self> {
+        Self::all().collect()
+    }
+
     /// Those of which these filters want something.
     #[must_use]
-    pub fn of_filters(filters: &[Filter]) -> Vec<Self> {
-        if filters.iter().any(Filter::is_wildcard) {
-            return Self::all().collect();
+    pub fn of_filters<'a>(filters: impl IntoIterator<Item = &'a Filter> + Clone) -> Vec<Self> {
+        if filters.clone().into_iter().any(Filter::is_wildcard) {
+            return Self::of_all();
         }
         let mut some: Vec<_> = filters
-            .iter()
+            .into_iter()
             .map(|filter| Self::of(filter.pattern()))
             .collect();
         some.sort_unstable();
@@ -207,9 +213,9 @@ impl Logs {
     }
 
     /// The messages in these entries. What no pod of the cluster has written is passed over.
-    fn open(&self, key: &str, entries: &[Entry]) -> Vec<Arc<Message>> {
+    fn open(&self, key: &str, entries: &[Entry]) -> Vec<(Id, Arc<Message>)> {
         let message = |(id, fields): &Entry| {
-            let Some((_, sealed)) = sealed_in(id, fields) else {
+            let Some((id, sealed)) = sealed_in(id, fields) else {
                 self.0.count(key, Err(Broken::Foreign));
                 return None;
             };
@@ -218,7 +224,7 @@ impl Logs {
                 .in_log(&sealed)
                 .map_err(|error| self.0.count(key, Err(error)))
                 .ok()
-                .map(Arc::new)
+                .map(|message| (id, Arc::new(message)))
         };
         entries.iter().filter_map(message).collect()
     }

@@ -73,7 +73,8 @@ impl Subscription {
             }
             let (place, is_last) = (page.place, page.is_last || page.place.id >= end);
             let most = at_a_time(page.size);
-            self.give(page.messages, place).await?;
+            let messages = page.messages.into_iter().map(|(_, message)| message);
+            self.give(messages.collect(), place).await?;
             if is_last {
                 return Ok(());
             }

@@ -1,38 +1,29 @@
-//! A place in each log that a subscription needs, as the subscriber keeps it: sealed, so that only what a pod of this
-//! cluster has written is read as one.
+//! A place in each log that somebody needs, as it is kept elsewhere: sealed, so that only what a pod of this cluster has
+//! written is read as one.
 
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use proto::cluster;
-use tonic::Status;
 
-use crate::{
-    cluster::{Id, Logs, Partition, Place},
-    seal::{Kind, Sealer},
-};
+use super::{Id, Partition, Place};
+use crate::seal::{Kind, Sealer};
 
 /// Far longer than any.
 const LONGEST: usize = 16 * 1024;
 
+/// Places, each in the log of its part.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Position {
+pub(crate) struct Position {
     /// When that was, in milliseconds since 1970.
-    pub(super) time: u64,
-    pub(super) places: BTreeMap<Partition, Place>,
+    pub(crate) time: u64,
+    /// By part.
+    pub(crate) places: BTreeMap<Partition, Place>,
 }
 
 impl Position {
-    /// What a subscriber has kept.
-    pub(super) fn open(logs: &Logs, kept: &Bytes) -> Result<Self, Status> {
-        Self::opened(logs.sealer(), kept).ok_or_else(|| {
-            Status::invalid_argument(
-                "position: it is none that a pod of this cluster has given; send the last one as it was, or none, and take it that messages are missing",
-            )
-        })
-    }
-
-    fn opened(sealer: &Sealer, kept: &Bytes) -> Option<Self> {
+    /// What was kept; none where no pod of this cluster has written it.
+    pub(crate) fn open(sealer: &Sealer, kept: &Bytes) -> Option<Self> {
         if kept.len() > LONGEST {
             return None;
         }
@@ -66,8 +57,8 @@ impl Position {
         })
     }
 
-    /// For the subscriber to keep.
-    pub(super) fn seal(&self, sealer: &Sealer) -> Bytes {
+    /// To be kept.
+    pub(crate) fn seal(&self, sealer: &Sealer) -> Bytes {
         let mut written = cluster::Position {
             time: self.time,
             ..cluster::Position::default()
@@ -121,10 +112,10 @@ mod tests {
     fn a_position_is_read_as_it_was_written() {
         let sealed = position().seal(&sealer(1));
         assert!(sealed.len() < 2_000, "{}", sealed.len());
-        assert_eq!(Position::opened(&sealer(1), &sealed), Some(position()));
-        assert_eq!(Position::opened(&sealer(2), &sealed), None);
-        assert_eq!(Position::opened(&sealer(1), &sealed.slice(1..)), None);
-        assert_eq!(Position::opened(&sealer(1), &Bytes::new()), None);
+        assert_eq!(Position::open(&sealer(1), &sealed), Some(position()));
+        assert_eq!(Position::open(&sealer(2), &sealed), None);
+        assert_eq!(Position::open(&sealer(1), &sealed.slice(1..)), None);
+        assert_eq!(Position::open(&sealer(1), &Bytes::new()), None);
     }
 
     #[test]
@@ -142,7 +133,7 @@ mod tests {
             let mut position = good.clone();
             change(&mut position);
             let kept = sealer.seal(Kind::Position, &position);
-            Position::opened(&sealer, &kept.into())
+            Position::open(&sealer, &kept.into())
         };
         assert!(opened(|_| ()).is_some());
         assert_eq!(opened(|bad| bad.partitions = vec![128]), None);
