@@ -52,7 +52,7 @@ pub use self::{
     message::{Message, Publication},
     queue::Queue,
     retained::{Full, Limits as RetainedLimits},
-    session::{Session, Subscriptions, TooMany},
+    session::{Keeper, Session, Subscriptions, TooMany},
     sessions::Sessions,
     stats::Stats,
     topic::{Filter, Qos, Topic},

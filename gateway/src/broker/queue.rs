@@ -21,6 +21,8 @@ use super::{Message, Qos, Stats, sessions::Reserved};
 
 /// The messages in order, with their sizes.
 mod backlog;
+/// What a session has, for whoever keeps it elsewhere.
+mod backup;
 /// What is taken at once, and confirmed.
 mod batch;
 /// What the queue of a session does more.
@@ -28,12 +30,15 @@ mod hold;
 /// Retained messages on their way into the queue.
 mod seeks;
 
-pub use self::batch::Batch;
 use self::{
     backlog::{Backlog, Pushed},
     batch::Receipt,
     hold::Hold,
     seeks::Seeks,
+};
+pub use self::{
+    backup::{Backup, Restored},
+    batch::Batch,
 };
 
 /// How much may wait in a queue; at least one of each.
@@ -220,8 +225,11 @@ impl Queue {
         };
         self.consumer.take();
         // Counted and freed outside the lock.
-        let unconfirmed = hold.map_or(0, |hold| hold.unconfirmed());
+        let unconfirmed = hold.as_ref().map_or(0, |hold| hold.unconfirmed());
         count(&self.stats.discarded, (backlog.len() + unconfirmed) as u64);
+        if let Some(kept) = hold.and_then(|hold| hold.kept) {
+            kept.keeper.ended();
+        }
     }
 
     /// Whether it still takes messages.

@@ -7,6 +7,18 @@ use std::{
 
 use super::{Broker, Filter, Qos, Queue, Subscription};
 
+/// Who keeps a session elsewhere too, so that it outlives this pod.
+pub trait Keeper: Send + Sync {
+    /// The client has subscribed.
+    fn subscribed(&self, filter: &Filter, qos: Qos);
+
+    /// It has unsubscribed.
+    fn unsubscribed(&self, filter: &Filter);
+
+    /// The session has ended.
+    fn ended(&self);
+}
+
 /// What outlives a connection.
 #[derive(Debug)]
 pub struct Session {
@@ -24,6 +36,12 @@ impl Session {
             queue: Queue::of_session(Arc::clone(&broker.0.stats)),
             subscriptions: Subscriptions::default(),
         }
+    }
+
+    /// It goes on elsewhere.
+    pub fn hand_over(self) {
+        drop(self.subscriptions);
+        self.queue.hand_over();
     }
 
     /// It ends, and what waits in it is counted and dropped.
@@ -59,17 +77,39 @@ impl Subscriptions {
     ) -> Result<(), TooMany> {
         let held = self.0.get_or_insert_default();
         let count = held.len();
+        let keeper = queue.keeper();
+        let note = |filter: &Filter| {
+            if let Some(keeper) = &keeper {
+                keeper.subscribed(filter, qos);
+            }
+        };
         match held.entry(filter) {
             Entry::Occupied(mut entry) => {
                 *entry.get_mut() = broker.subscribe(entry.key().clone(), qos, queue);
+                note(entry.key());
             }
             Entry::Vacant(_) if count >= limit as usize => return Err(TooMany(limit)),
             Entry::Vacant(entry) => {
                 let first = broker.subscribe_anew(entry.key().clone(), qos, queue);
+                note(entry.key());
                 entry.insert(first);
             }
         }
         Ok(())
+    }
+
+    /// Subscribes again to what was subscribed elsewhere. What is retained has come there.
+    pub fn restore<'a>(
+        &mut self,
+        broker: &Broker,
+        queue: &Arc<Queue>,
+        filters: impl Iterator<Item = (&'a Filter, Qos)>,
+    ) {
+        for (filter, qos) in filters {
+            let subscription = broker.subscribe(filter.clone(), qos, queue);
+            let held = self.0.get_or_insert_default();
+            held.insert(filter.clone(), subscription);
+        }
     }
 
     /// Unsubscribes, where there is something.
@@ -78,6 +118,9 @@ impl Subscriptions {
             && let Some(subscription) = held.remove(filter)
         {
             subscription.queue.stop_seeking(filter);
+            if let Some(keeper) = subscription.queue.keeper() {
+                keeper.unsubscribed(filter);
+            }
         }
     }
 

@@ -101,6 +101,16 @@ impl Sessions {
         self.end_surplus();
     }
 
+    /// A session of nobody yet, in which messages wait as without a connection.
+    #[must_use]
+    pub fn empty(&self, broker: &Broker) -> Session {
+        let session = Session::new(broker);
+        let limits = self.0.state.lock().limits.queue;
+        let own = Budget::new(limits.bytes);
+        session.queue.detach(limits, Reserved::nothing(&own));
+        session
+    }
+
     /// Keeps a session for its client to come back to, in place of any other one of that client. `mark` is what must be
     /// the same then.
     pub fn park(&self, clientid: &Arc<str>, mark: &str, session: Session, expiry: Duration) {
@@ -188,6 +198,22 @@ impl Sessions {
             return None;
         }
         Some(parked.session)
+    }
+
+    /// Whether there is a session of that client.
+    #[must_use]
+    pub fn has(&self, clientid: &str) -> bool {
+        self.0.state.lock().by_client.contains_key(clientid)
+    }
+
+    /// Takes out the session of a client, if it is that one.
+    #[must_use]
+    pub fn take_out(&self, clientid: &str, is_it: impl Fn(&Session) -> bool) -> Option<Session> {
+        let parked = self.change(|state| {
+            let parked = state.by_client.get(clientid)?;
+            is_it(&parked.session).then(|| state.remove(clientid))?
+        });
+        Some(parked?.session)
     }
 
     /// Ends the session of a client. Whether there was one.

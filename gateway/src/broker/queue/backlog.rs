@@ -114,6 +114,17 @@ impl Backlog {
         std::mem::take(&mut self.droppable).queue.len() as u64
     }
 
+    /// Those that wait, in order.
+    pub(super) fn kept(&self) -> impl ExactSizeIterator<Item = &Arc<Message>> {
+        self.kept.queue.iter().map(|waiting| &waiting.message)
+    }
+
+    /// Takes so many of them out, in order.
+    pub(super) fn take_kept(&mut self, most: usize) -> Vec<Arc<Message>> {
+        let count = self.kept.queue.len().min(most);
+        (0..count).filter_map(|_| self.kept.pop()).collect()
+    }
+
     /// What the messages of `QoS` 1 and 2 count as.
     pub(super) fn kept_bytes(&self) -> usize {
         self.kept.bytes

@@ -10,7 +10,7 @@ use super::{
     Limits, Offered, Put,
     backlog::{Backlog, Pushed},
 };
-use crate::broker::{Message, Qos, sessions::Reserved};
+use crate::broker::{Message, Qos, recent::Recent, session::Keeper, sessions::Reserved};
 
 #[derive(Default)]
 pub(super) struct Hold {
@@ -25,6 +25,17 @@ pub(super) struct Hold {
     /// What waited when the connection came and is not taken yet: it may wait besides what the limits allow.
     allowance: Allowance,
     offline: Option<Offline>,
+    /// Where the session is kept elsewhere too.
+    pub(super) kept: Option<Box<Kept>>,
+}
+
+/// What is done for a session that is kept elsewhere too.
+pub(super) struct Kept {
+    pub(super) keeper: Arc<dyn Keeper>,
+    /// What came of late: none of it comes again when the session goes on elsewhere.
+    pub(super) recent: Recent,
+    /// How many messages of `QoS` 1 and 2 have come.
+    pub(super) came: u64,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -86,7 +97,56 @@ impl Hold {
         !self.is_out && !is_empty
     }
 
+    /// What was taken of `QoS` 1 and 2 and not confirmed, and how often it was taken.
+    pub(super) fn taken(&self) -> (&VecDeque<Arc<Message>>, u32) {
+        (&self.unconfirmed, self.taken)
+    }
+
+    /// So many of the oldest messages that wait were taken so often elsewhere, and not confirmed.
+    pub(super) fn were_taken(&mut self, backlog: &mut Backlog, count: usize, taken: u32) {
+        self.unconfirmed = backlog.take_kept(count).into();
+        self.taken = taken;
+    }
+
+    /// Takes all out that came without a connection.
+    pub(super) fn take_offline(&mut self, backlog: &mut Backlog) -> Vec<Arc<Message>> {
+        if let Some(Offline { reserved, .. }) = &mut self.offline {
+            reserved.shrink(backlog.kept_bytes());
+        }
+        backlog.take_kept(usize::MAX)
+    }
+
     pub(super) fn put(
+        &mut self,
+        backlog: &mut Backlog,
+        limits: Limits,
+        message: Arc<Message>,
+        must: bool,
+    ) -> Put {
+        let Some(kept) = self
+            .kept
+            .as_ref()
+            .filter(|_| message.qos != Qos::AtMostOnce)
+        else {
+            return self.put_new(backlog, limits, message, must);
+        };
+        if kept.recent.has(&message.id) {
+            return Put {
+                outcome: Offered::Taken,
+                ..Put::default()
+            };
+        }
+        let put = self.put_new(backlog, limits, message.clone(), must);
+        if put.outcome == Offered::Taken
+            && let Some(kept) = &mut self.kept
+        {
+            kept.recent.note(&message.id);
+            kept.came += 1;
+        }
+        put
+    }
+
+    fn put_new(
         &mut self,
         backlog: &mut Backlog,
         limits: Limits,
@@ -136,7 +196,7 @@ impl Hold {
         }
     }
 
-    fn put_offline(&mut self, backlog: &mut Backlog, message: Arc<Message>) -> Put {
+    pub(super) fn put_offline(&mut self, backlog: &mut Backlog, message: Arc<Message>) -> Put {
         let Some(mut offline) = self.offline.take() else {
             return Put::default();
         };

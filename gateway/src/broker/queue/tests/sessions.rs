@@ -5,8 +5,8 @@ use std::{
 
 use super::{MANY, drain, message, poll, push_all};
 use crate::broker::{
-    Queue, Stats,
-    queue::{Batch, Limits, Offered, Ready},
+    Filter, Keeper, Message, Qos, Queue, Stats,
+    queue::{Batch, Limits, Offered, Ready, Restored},
     sessions::{Budget, Reserved},
 };
 
@@ -270,4 +270,110 @@ fn a_session_that_ends_counts_what_it_had() {
     assert_eq!(it.budget.taken(), 0);
     batch.confirm();
     assert!(!it.queue.push(message("d1", 1, 0)));
+}
+
+/// A session without a connection that is kept elsewhere too.
+fn kept(messages: usize) -> Setting {
+    let it = setting();
+    it.detach(messages);
+    it.queue.keep(Arc::new(Nobody));
+    it
+}
+
+struct Nobody;
+
+impl Keeper for Nobody {
+    fn subscribed(&self, _: &Filter, _: Qos) {}
+
+    fn unsubscribed(&self, _: &Filter) {}
+
+    fn ended(&self) {}
+}
+
+/// A message of `QoS` 1 with that id, whose first half names the pod.
+fn numbered(pod: u64, number: u64) -> Arc<Message> {
+    let mut message = Message::clone(&message(&format!("{pod}.{number}"), 1, 0));
+    message.id = format!("{pod:016x}{number:016x}").into();
+    Arc::new(message)
+}
+
+fn all_names(queue: &Arc<Queue>) -> String {
+    queue.attach(MANY);
+    names(&queue.take(usize::MAX, usize::MAX)).join(" ")
+}
+
+#[test]
+fn what_was_elsewhere_comes_first_and_once_and_each_pod_in_order() {
+    let Setting { queue, .. } = kept(100);
+    // What has come here already.
+    for number in [14, 16] {
+        queue.push(numbered(1, number));
+    }
+    queue.restore(Restored {
+        waiting: vec![numbered(1, 10), numbered(2, 5), numbered(1, 12)],
+        unconfirmed: 1,
+        taken: 3,
+        recent: vec![(1 << 64) | 9],
+        between: [9, 11, 12, 14, 15].map(|number| numbered(1, number)).into(),
+    });
+    // What comes late, and what does not come again.
+    for number in [9, 11, 16, 17] {
+        queue.push(numbered(1, number));
+    }
+    queue.attach(MANY);
+    let batch = queue.take(usize::MAX, usize::MAX);
+    assert_eq!(
+        (names(&batch).join(" ").as_str(), batch.earlier),
+        ("1.10", 3)
+    );
+    batch.confirm();
+    let batch = queue.take(usize::MAX, usize::MAX);
+    assert_eq!(names(&batch).join(" "), "2.5 1.11 1.12 1.14 1.15 1.16 1.17");
+}
+
+#[test]
+fn of_what_was_elsewhere_the_oldest_is_dropped_where_there_is_no_room() {
+    let it = kept(3);
+    it.queue.push(numbered(1, 9));
+    it.queue.restore(Restored {
+        waiting: [1, 2, 3].map(|number| numbered(1, number)).into(),
+        unconfirmed: 2,
+        taken: 1,
+        ..Restored::default()
+    });
+    assert_eq!(it.stats.session_full.load(Relaxed), 1);
+    assert_eq!(it.queue.backup(0).unwrap().unconfirmed, 1);
+    assert_eq!(all_names(&it.queue), "1.2");
+}
+
+#[test]
+fn a_backup_tells_what_is_new() {
+    let Setting { queue, .. } = kept(100);
+    let backup = |from| {
+        let backup = queue.backup(from).unwrap();
+        let messages = backup.messages.iter().map(|message| message.topic.as_str());
+        (
+            backup.first,
+            backup.next,
+            messages.collect::<Vec<_>>().join(" "),
+        )
+    };
+    let push = |number| assert!(queue.push(numbered(1, number)));
+    push_all(&queue, "a0");
+    push(1);
+    push(2);
+    assert_eq!(backup(0), (0, 2, "1.1 1.2".to_owned()));
+    push(3);
+    assert_eq!(backup(2), (0, 3, "1.3".to_owned()));
+    queue.attach(MANY);
+    let batch = queue.take(2, usize::MAX);
+    assert_eq!(backup(3), (0, 3, String::new()));
+    batch.confirm();
+    assert_eq!(backup(3), (2, 3, String::new()));
+    assert_eq!(backup(0), (2, 3, "1.3".to_owned()));
+    queue.take(2, usize::MAX).confirm();
+    push(4);
+    assert_eq!(backup(3), (3, 4, "1.4".to_owned()));
+    queue.close();
+    assert!(queue.backup(0).is_none());
 }
