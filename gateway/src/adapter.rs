@@ -168,13 +168,27 @@ impl Adapter {
         let mounted = mount(&filter, client)?;
         handle.subscribe(mounted.clone(), qos).await?;
         let known = self.broker.known(&mounted).await;
-        known.map_err(|away| CallError::Unavailable(away.to_string()))
+        known.map_err(|away| CallError::Unavailable(away.to_string()))?;
+        self.keep_session(handle).await
     }
 
     async fn unsubscribe_from(&self, handle: &Handle, topic: &str) -> Result<(), CallError> {
         let client = handle.client()?;
         let filter = self.filter(topic)?;
-        handle.unsubscribe(mount(&filter, client)?).await
+        handle.unsubscribe(mount(&filter, client)?).await?;
+        self.keep_session(handle).await
+    }
+
+    /// What the client has subscribed outlives this pod, before the handler is told so.
+    async fn keep_session(&self, handle: &Handle) -> Result<(), CallError> {
+        if !handle.has_session() {
+            return Ok(());
+        }
+        let kept = self
+            .clients
+            .session_is_kept(&handle.client()?.clientid)
+            .await;
+        kept.map_err(|away| CallError::Unavailable(away.to_string()))
     }
 
     async fn publish(&self, publication: Publication) -> Result<(), CallError> {

@@ -21,10 +21,11 @@ use crate::{
     admission::Bans,
     auth::{Authentication, Credentials, Grant, Refused},
     authorization::{Access, Rules},
-    broker::{Broker, Sessions, queue, sessions, topic},
+    broker::{Broker, Sessions, others::Away, queue, sessions, topic},
     conn_id::ConnId,
     connection::{Begin, CallError, Client, CloseReason, Handle, Moment, Origin},
-    ownership::Ownership,
+    ownership::{GivenUp, Ownership},
+    shared_sessions::SharedSessions,
 };
 
 use self::claim::Claim;
@@ -49,6 +50,8 @@ struct Inner {
     ownership: Option<Ownership>,
     broker: Broker,
     sessions: Sessions,
+    /// The same over all pods, where there are others.
+    shared_sessions: Option<SharedSessions>,
     /// Whether coming and going is published.
     sys_events: bool,
 }
@@ -76,7 +79,7 @@ impl Manners {
 }
 
 /// How much is kept of clients that have gone.
-fn limits(config: &config::Sessions) -> sessions::Limits {
+pub(crate) fn limits(config: &config::Sessions) -> sessions::Limits {
     sessions::Limits {
         sessions: config.max_sessions as usize,
         bytes: config.max_bytes.bytes(),
@@ -94,17 +97,19 @@ impl Clients {
         authentication: Authentication,
         config: &Config,
         bans: Bans,
-        broker: Broker,
-        ownership: Option<Ownership>,
+        (broker, sessions): (Broker, Sessions),
+        others: Option<(Ownership, SharedSessions)>,
     ) -> Self {
+        let (ownership, shared_sessions) = others.unzip();
         Self(Arc::new(Inner {
             authentication,
             ownership,
+            shared_sessions,
             manners: ArcSwap::from_pointee(Manners::new(config)),
             bans,
             owners: DashMap::new(),
             leaving: DashMap::new(),
-            sessions: Sessions::new(&broker, limits(&config.sessions)),
+            sessions,
             broker,
             sys_events: config.broker.sys_events,
         }))
@@ -264,21 +269,42 @@ impl Clients {
             handle.end(CloseReason::Discarded);
             return Err(CallError::Gone);
         }
+        if let (Some(shared), Some(held)) = (&self.0.shared_sessions, &claim.held)
+            && !expiry.is_zero()
+        {
+            shared.fetch(held, &claim::mark(client)).await;
+        }
         Ok(claim)
     }
 
+    /// What the client has subscribed outlives this pod, where it has a session and there are others.
+    ///
+    /// # Errors
+    /// It will, but that takes longer.
+    pub async fn session_is_kept(&self, clientid: &str) -> Result<(), Away> {
+        match &self.0.shared_sessions {
+            Some(shared) => shared.saved(clientid).await,
+            None => Ok(()),
+        }
+    }
+
     /// Another pod has the clientid, by that claim: unless this one has it by a higher one, its client here ends. Done once
-    /// it has.
+    /// it has, and its session is where the other pod finds it.
     pub async fn give_up(&self, clientid: &str, claim: u64) {
         let Some(ownership) = &self.0.ownership else {
             return;
         };
-        let Some(owner) = ownership.give_up(clientid, claim).await else {
+        let Some(GivenUp { client, held }) = ownership.give_up(clientid, claim).await else {
             return;
         };
-        owner.end(CloseReason::Discarded);
-        if timeout(TAKEOVER, owner.ended()).await.is_err() {
-            tracing::error!(conn = %owner.id(), "the connection of a client that is another pod's does not end");
+        if let Some(owner) = client {
+            owner.end(CloseReason::Discarded);
+            if timeout(TAKEOVER, owner.ended()).await.is_err() {
+                tracing::error!(conn = %owner.id(), "the connection of a client that is another pod's does not end");
+            }
+        }
+        if let Some(shared) = &self.0.shared_sessions {
+            shared.hand_over(&held).await;
         }
     }
 

@@ -34,7 +34,7 @@ use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 pub use self::reload::{Reloaded, Reloader};
 use self::{
-    brokers::{Brokers, Here, SharedBroker},
+    brokers::{Here, SharedBroker},
     listeners::{Listeners, Shared},
     local::Local,
     ports::Ports,
@@ -229,7 +229,8 @@ impl Gateway {
         metrics.observe_streams(&handlers);
         let bans = Bans::new(&config.bans);
         let here = Here::new((&ids, &registry), (&handlers, &bans), &ports, &metrics);
-        let Brokers { broker, shared } = brokers::start(&config, pod.as_str(), &here)?;
+        let brokers = brokers::start(&config, pod.as_str(), &here)?;
+        let (broker, shared) = (brokers.broker, brokers.shared);
         let watch = Watch::new(files(&config), watch::POLL);
         let authentication = Authentication::load(&config, metrics.clone())?;
         let authorizer = Authorizer::new(&config.authorization, metrics.clone())?;
@@ -238,8 +239,8 @@ impl Gateway {
             authentication.clone(),
             &config,
             bans.clone(),
-            broker.clone(),
-            shared.as_ref().map(SharedBroker::ownership),
+            (broker.clone(), brokers.sessions),
+            shared.as_ref().map(SharedBroker::clientids),
         );
         let shadows = Registry::default();
         let adapter = Arc::new(Adapter {

@@ -69,6 +69,9 @@ pub mod ownership;
 /// Bans of all pods.
 pub mod shared_bans;
 
+/// Sessions that outlive their pod.
+pub mod shared_sessions;
+
 /// What becomes of connections whose pod dies.
 pub mod loss;
 

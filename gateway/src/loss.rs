@@ -27,7 +27,10 @@ use tokio_util::task::AbortOnDropHandle;
 
 pub use self::index::{Index, Record};
 use self::{estate::Estates, heir::Heir};
-use crate::{cluster::Cluster, handler::Handlers, peers::Peers, registry::Registry, seal::Sealer};
+use crate::{
+    cluster::Cluster, handler::Handlers, peers::Peers, registry::Registry, seal::Sealer,
+    shared_sessions::SharedSessions,
+};
 
 /// How a pod works with others about those that die.
 #[derive(Clone, Debug)]
@@ -76,6 +79,8 @@ pub struct With {
     pub registry: Registry,
     /// Who is told of those of others.
     pub handlers: Handlers,
+    /// The sessions of clients, which go on.
+    pub sessions: SharedSessions,
 }
 
 impl Loss {

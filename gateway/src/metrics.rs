@@ -35,6 +35,8 @@ mod cluster;
 mod peers;
 /// Of who has which clientid.
 mod ownership;
+/// Sessions that outlive their pod.
+mod shared_sessions;
 /// Of pods that died.
 mod loss;
 /// The adapter's methods.

@@ -29,13 +29,17 @@ use tokio::{
 use tokio_util::task::AbortOnDropHandle;
 
 pub use self::held::Held;
-use self::{held::Slot, table::Table};
+use self::{
+    held::Slot,
+    table::{Claimed, Table},
+};
 use crate::{
     broker::others::Pod,
     clock,
     cluster::Cluster,
     connection::{CloseReason, Handle},
     peers::{Peers, Silent},
+    redis::Failure,
 };
 
 /// How a pod works with others about clientids.
@@ -91,6 +95,14 @@ const UNASKED: usize = 10_000;
 /// Clientids that this pod has by a claim of its own, and that wait for Redis to be told. It is told of more when it is
 /// told of all.
 const UNTOLD: usize = 100_000;
+
+/// A clientid that this pod does not have any more.
+pub struct GivenUp {
+    /// Its client, to be closed; there may be none.
+    pub client: Option<Handle>,
+    /// What this pod had.
+    pub held: Arc<Held>,
+}
 
 /// A clientid that another pod has still to give up.
 struct Unasked {
@@ -170,16 +182,37 @@ impl Ownership {
         held.settle(handle)
     }
 
-    /// Another pod has the clientid by that claim. Unless this one has it by a higher one, it does not have it any more;
-    /// the answer is its client, to be closed.
-    pub async fn give_up(&self, clientid: &str, claim: u64) -> Option<Handle> {
+    /// The clientid of a dead pod, which had it by that claim: this pod has it now. None where it is somebody's.
+    ///
+    /// # Errors
+    /// Redis does not answer.
+    pub async fn inherit(
+        &self,
+        clientid: &Arc<str>,
+        (pod, claim): (&str, u64),
+    ) -> Result<Option<Arc<Held>>, Failure> {
+        let held = match self.0.held.entry(clientid.clone()) {
+            Entry::Occupied(known) if known.get().get().is_some() => return Ok(None),
+            entry => {
+                let (held, slot) = Held::new(clientid, &self.0);
+                entry.insert(slot);
+                held
+            }
+        };
+        let inherited = held
+            .inherit(self.0.table.inherit(clientid, pod, claim))
+            .await?;
+        Ok(inherited.then_some(held))
+    }
+
+    /// Another pod has the clientid by that claim. Unless this one has it by a higher one, it does not have it any more.
+    pub async fn give_up(&self, clientid: &str, claim: u64) -> Option<GivenUp> {
         let held = self.0.held.get(clientid).and_then(|slot| slot.get())?;
         let own = held.claim(|| self.0.number(&held)).await;
-        if own > claim {
-            None
-        } else {
-            self.0.lose(&held)
-        }
+        (own <= claim).then(|| GivenUp {
+            client: self.0.lose(&held),
+            held,
+        })
     }
 }
 
@@ -191,8 +224,8 @@ impl Inner {
             .await;
     }
 
-    /// The claim, and which other pod had it before.
-    async fn number(&self, held: &Arc<Held>) -> (u64, Option<Pod>) {
+    /// The claim, and what was there before.
+    async fn number(&self, held: &Arc<Held>) -> Claimed {
         self.counts.claimed.fetch_add(1, Relaxed);
         let claimed = timeout(self.settings.timeout, self.table.claim(&held.clientid));
         let why = match claimed.await {
@@ -204,7 +237,11 @@ impl Inner {
         let clientid = shown(&held.clientid);
         tracing::debug!(clientid, why, "other pods do not know yet who has it");
         let _ = self.untold.try_send(Arc::downgrade(held));
-        (clock::now(), None)
+        Claimed {
+            claim: clock::now(),
+            former: None,
+            has_session: false,
+        }
     }
 
     async fn have_given_up(&self, former: Pod, clientid: &Arc<str>, claim: u64) {
@@ -250,13 +287,24 @@ impl Inner {
     }
 
     /// What Redis says of what this pod has.
-    async fn renew(&self, held: &Arc<Held>) -> Result<(), crate::redis::Failure> {
+    async fn renew(&self, held: &Arc<Held>) -> Result<(), Failure> {
         let Some(claim) = held.last_claim() else {
             return Ok(());
         };
-        match self.table.renew(&held.clientid, claim).await? {
-            table::Renewed::Own { claim, former } => {
+        match self
+            .table
+            .renew(&held.clientid, claim, held.expiry())
+            .await?
+        {
+            table::Renewed::Own {
+                claim,
+                former,
+                has_session,
+            } => {
                 held.raise(claim);
+                if !has_session {
+                    held.note_unsaved();
+                }
                 if let Some(former) = former {
                     self.ask_later(former, &held.clientid, claim);
                 }
@@ -272,7 +320,7 @@ impl Inner {
 }
 
 /// A clientid for the log: devices choose them.
-fn shown(clientid: &str) -> String {
+pub(crate) fn shown(clientid: &str) -> String {
     const LONGEST: usize = 64;
     let escaped = clientid.escape_debug().take(LONGEST);
     escaped.collect()

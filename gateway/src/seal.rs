@@ -40,8 +40,12 @@ pub enum Kind {
     Ban = 6,
     /// That a handler knows a connection.
     Known = 7,
-    /// How far a subscriber has come.
+    /// How far somebody has come in the logs.
     Position = 8,
+    /// What there is of a client's session.
+    Session = 9,
+    /// A message that waits in it.
+    Waiting = 10,
 }
 
 /// Seals and opens.

@@ -85,10 +85,21 @@ impl Calls {
         clientid: &str,
         expiry: &str,
     ) -> (Answer, Option<bool>) {
+        self.begin_session_as(clientid, "", expiry).await
+    }
+
+    /// The same of that user.
+    pub(crate) async fn begin_session_as(
+        &mut self,
+        clientid: &str,
+        username: &str,
+        expiry: &str,
+    ) -> (Answer, Option<bool>) {
         let mut request = Request::new(AuthenticateRequest {
             conn: self.conn.clone(),
             clientinfo: Some(ClientInfo {
                 clientid: clientid.to_owned(),
+                username: username.to_owned(),
                 ..ClientInfo::default()
             }),
             password: String::new(),

@@ -24,6 +24,8 @@ mod pauses;
 mod peers;
 /// Who gets what.
 mod routing;
+/// Sessions that outlive their pod.
+mod sessions;
 /// Slots of a Redis Cluster that move.
 mod slots;
 /// Publishing without a pause while something happens.
@@ -138,6 +140,7 @@ impl<R> Pods<R> {
         config.cluster.probe_interval = Duration::from_millis(200);
         config.cluster.peers.bind = "127.0.0.1:0".parse().unwrap();
         config.broker.kind = BrokerKind::Redis;
+        config.sessions.save_interval = Duration::from_millis(200);
         config.redis.backoff_min = Duration::from_millis(10);
         config.redis.backoff_max = Duration::from_millis(100);
         (self.common)(&mut config);

@@ -39,6 +39,13 @@ pub struct Sessions {
     /// begins to wait takes the place of those that end no later than it.
     #[serde(with = "KibBetween::<1024, 1_073_741_824>")]
     pub max_bytes: ByteSize,
+
+    /// With `broker.kind: redis`: how often Redis is told what has changed in sessions, so that a client
+    /// finds its session on any pod. What a client subscribes is kept at once. Where a pod dies, what came
+    /// since is read in the logs (`broker.shared.log_time`), and messages that were delivered since may come
+    /// again.
+    #[serde(with = "Period")]
+    pub save_interval: Duration,
 }
 
 impl Default for Sessions {
@@ -49,6 +56,7 @@ impl Default for Sessions {
             message_queue: 1000,
             message_queue_bytes: ByteSize::mib(1),
             max_bytes: ByteSize::mib(256),
+            save_interval: Duration::from_secs(5),
         }
     }
 }

@@ -40,19 +40,27 @@ impl connection::Claim for Claim {
         let Inner {
             broker,
             sessions,
+            shared_sessions,
             sys_events,
             ..
         } = &*self.clients.0;
         let clientid = &*self.client.clientid;
+        let shared = shared_sessions.as_ref().zip(self.held.as_ref());
         let begun = if self.expiry.is_zero() {
             sessions.discard(clientid);
+            if let Some((shared, held)) = shared {
+                shared.connected_without(held);
+            }
             None
         } else {
-            let waiting = sessions.take(clientid, &mark(&self.client));
-            Some(Begun {
-                present: waiting.is_some(),
-                session: waiting.unwrap_or_else(|| Session::new(broker)),
-            })
+            let mark = mark(&self.client);
+            let waiting = sessions.take(clientid, &mark);
+            let present = waiting.is_some();
+            let session = waiting.unwrap_or_else(|| Session::new(broker));
+            if let Some((shared, held)) = shared {
+                shared.connected(held, &session.queue, &mark, self.expiry);
+            }
+            Some(Begun { session, present })
         };
         if *sys_events {
             events::connected(broker, &self.owner, &self.client);
@@ -65,6 +73,7 @@ impl connection::Claim for Claim {
             bans,
             broker,
             sessions,
+            shared_sessions,
             sys_events,
             ..
         } = &*self.clients.0;
@@ -73,6 +82,9 @@ impl connection::Claim for Claim {
                 session.discard();
             } else {
                 let clientid = &self.client.clientid;
+                if let Some(shared) = shared_sessions {
+                    shared.parked(clientid);
+                }
                 sessions.park(clientid, &mark(&self.client), session, self.expiry);
                 // A ban that came a moment ago may have found it neither here nor there.
                 if bans.is_banned_client(clientid).is_some() {
@@ -89,6 +101,6 @@ impl connection::Claim for Claim {
 
 /// What must be the same for a session to be found again: another user has no business in it, and elsewhere its topics
 /// mean something else. A mountpoint holds no U+0000, so the two cannot be taken for others.
-fn mark(client: &Client) -> String {
+pub(super) fn mark(client: &Client) -> String {
     [&*client.username, "\0", &*client.mountpoint].concat()
 }

@@ -84,6 +84,18 @@ impl Names {
         format!("{}{{p{partition:02}}}.client.{clientid}", self.prefix)
     }
 
+    /// What waits in the session of that client.
+    pub(crate) fn session_messages(&self, clientid: &str) -> String {
+        let partition = Partition::of(clientid).0;
+        format!("{}{{p{partition:02}}}.messages.{clientid}", self.prefix)
+    }
+
+    /// Whose sessions a life of a pod has, and how far it had heard.
+    pub(crate) fn sessions(&self, life: &str) -> String {
+        let partition = Partition::of(life).0;
+        format!("{}{{p{partition:02}}}.sessions.{life}", self.prefix)
+    }
+
     /// Where a pod is told what its wildcards and groups want.
     pub(super) fn inbox(&self, pod: &str) -> String {
         format!(

@@ -8,7 +8,8 @@ use tokio_util::task::AbortOnDropHandle;
 use super::{Error, Ports, headers, local::Local};
 use crate::{
     admission::Bans,
-    broker::{self, Broker, others::Pod},
+    broker::{self, Broker, Sessions, others::Pod},
+    clients,
     cluster::{self, Cluster, Logs, Tasks},
     conn_id::ConnIds,
     handler::Handlers,
@@ -21,11 +22,14 @@ use crate::{
     registry::Registry,
     seal::Sealer,
     shared_bans::SharedBans,
+    shared_sessions::{self, SharedSessions},
 };
 
 /// A broker, and what keeps it in touch with other pods.
 pub(super) struct Brokers {
     pub(super) broker: Broker,
+    /// Of clients that have gone.
+    pub(super) sessions: Sessions,
     pub(super) shared: Option<SharedBroker>,
 }
 
@@ -35,11 +39,13 @@ pub(super) struct SharedBroker {
     sealer: Arc<Sealer>,
     peers: Peers,
     ownership: Ownership,
+    sessions: SharedSessions,
     loss: Loss,
     bans: SharedBans,
     _following: AbortOnDropHandle<()>,
     tasks: Tasks,
     _renewing: ownership::Tasks,
+    _saving: shared_sessions::Tasks,
 }
 
 impl SharedBroker {
@@ -53,9 +59,9 @@ impl SharedBroker {
         self.peers.clone()
     }
 
-    /// Who has which clientid, of all pods.
-    pub(super) fn ownership(&self) -> Ownership {
-        self.ownership.clone()
+    /// Who has which clientid, of all pods, and the sessions of their clients.
+    pub(super) fn clientids(&self) -> (Ownership, SharedSessions) {
+        (self.ownership.clone(), self.sessions.clone())
     }
 
     /// The other pods, as the management API speaks for them.
@@ -81,9 +87,11 @@ impl SharedBroker {
         peers::Server::new(own, self.sealer.clone(), Arc::new(local))
     }
 
-    /// Others forget this pod at once, as far as they can be told. Whether handlers were told of all that ended.
+    /// Others forget this pod at once, as far as they can be told, and take over its sessions. Whether handlers were told
+    /// of all that ended.
     pub(super) async fn leave(self, all_told: bool) {
-        self.cluster.leave(!all_told).await;
+        let has_sessions = self.sessions.leave().await;
+        self.cluster.leave(!all_told || has_sessions).await;
     }
 }
 
@@ -123,58 +131,106 @@ impl<'a> Here<'a> {
 pub(super) fn start(config: &Config, pod: &str, here: &Here<'_>) -> Result<Brokers, Error> {
     let Here { ids, metrics, .. } = here;
     let settings = settings(&config.broker, pod);
-    let brokers = match config.broker.kind {
-        BrokerKind::Memory => Brokers {
-            broker: Broker::memory(settings),
-            shared: None,
-        },
+    let kept = clients::limits(&config.sessions);
+    let (broker, sessions, shared) = match config.broker.kind {
+        BrokerKind::Memory => {
+            let broker = Broker::memory(settings);
+            let sessions = Sessions::new(&broker, kept);
+            (broker, sessions, None)
+        }
         BrokerKind::Redis => {
             let (link, pushes) = Link::start(&config.redis, &config.cluster, metrics)?;
             let sealer = Arc::new(Sealer::new(ids.key_for("what pods tell each other")));
             let part = part(config, ids, here.peers, sealer.clone());
             let cluster = Cluster::new(part, link);
-            let timeout = config.cluster.peers.timeout;
-            let peers = Peers::new(cluster.clone(), sealer.clone(), timeout);
-            metrics.observe_peers(&peers);
             let broker = Broker::shared(settings, Arc::new(cluster.clone()));
+            let sessions = Sessions::new(&broker, kept);
             let tasks = cluster.start(broker.clone(), pushes);
             metrics.observe_cluster(&cluster);
-            let (ownership, renewing) = Ownership::start(
-                &ids.instance(),
-                clientids(&config.cluster.clientids),
-                &cluster,
-                peers.clone(),
-            );
-            metrics.observe_ownership(&ownership);
-            let with = loss::With {
-                cluster: cluster.clone(),
-                peers: peers.clone(),
-                registry: here.registry.clone(),
-                handlers: here.handlers.clone(),
+            let work = Work {
+                config,
+                broker: &broker,
+                sessions: &sessions,
+                cluster,
+                sealer,
+                tasks,
             };
-            let bans = SharedBans::new(cluster.clone(), sealer.clone());
-            let loss = Loss::start(pod_loss(config, here.adapter), with, &sealer);
-            metrics.observe_loss(&loss);
-            Brokers {
-                broker,
-                shared: Some(SharedBroker {
-                    cluster,
-                    sealer,
-                    peers,
-                    ownership,
-                    loss,
-                    _following: AbortOnDropHandle::new(tokio::spawn(
-                        bans.clone().follow(here.bans.clone()),
-                    )),
-                    bans,
-                    tasks,
-                    _renewing: renewing,
-                }),
-            }
+            let shared = work.start(here);
+            (broker, sessions, Some(shared))
         }
     };
-    metrics.observe_broker(&brokers.broker);
-    Ok(brokers)
+    metrics.observe_broker(&broker);
+    Ok(Brokers {
+        broker,
+        sessions,
+        shared,
+    })
+}
+
+/// What the parts of a pod need that work with other pods.
+struct Work<'a> {
+    config: &'a Config,
+    broker: &'a Broker,
+    sessions: &'a Sessions,
+    cluster: Cluster,
+    sealer: Arc<Sealer>,
+    tasks: Tasks,
+}
+
+impl Work<'_> {
+    fn start(self, here: &Here<'_>) -> SharedBroker {
+        let Self {
+            config,
+            cluster,
+            sealer,
+            tasks,
+            ..
+        } = self;
+        let metrics = here.metrics;
+        let timeout = config.cluster.peers.timeout;
+        let peers = Peers::new(cluster.clone(), sealer.clone(), timeout);
+        metrics.observe_peers(&peers);
+        let (ownership, renewing) = Ownership::start(
+            &here.ids.instance(),
+            clientids(&config.cluster.clientids),
+            &cluster,
+            peers.clone(),
+        );
+        metrics.observe_ownership(&ownership);
+        let with = shared_sessions::With {
+            broker: self.broker.clone(),
+            sessions: self.sessions.clone(),
+            cluster: cluster.clone(),
+            logs: tasks.logs(),
+            ownership: ownership.clone(),
+        };
+        let (sessions, saving) = SharedSessions::start(kept(config), with, &sealer);
+        metrics.observe_shared_sessions(&sessions);
+        let with = loss::With {
+            cluster: cluster.clone(),
+            peers: peers.clone(),
+            registry: here.registry.clone(),
+            handlers: here.handlers.clone(),
+            sessions: sessions.clone(),
+        };
+        let loss = Loss::start(pod_loss(config, here.adapter), with, &sealer);
+        metrics.observe_loss(&loss);
+        let bans = SharedBans::new(cluster.clone(), sealer.clone());
+        let following = tokio::spawn(bans.clone().follow(here.bans.clone()));
+        SharedBroker {
+            cluster,
+            sealer,
+            peers,
+            ownership,
+            sessions,
+            loss,
+            bans,
+            _following: AbortOnDropHandle::new(following),
+            tasks,
+            _renewing: renewing,
+            _saving: saving,
+        }
+    }
 }
 
 /// How this pod works with others.
@@ -207,6 +263,16 @@ fn clientids(config: &config::Clientids) -> ownership::Settings {
         timeout: config.timeout,
         ttl: config.ttl,
         renewals: config.renewals,
+    }
+}
+
+fn kept(config: &Config) -> shared_sessions::Settings {
+    shared_sessions::Settings {
+        interval: config.sessions.save_interval,
+        keep: config.cluster.pod_loss.keep,
+        rest: config.cluster.clientids.ttl,
+        patience: config.broker.shared.timeout,
+        messages: config.sessions.message_queue as usize,
     }
 }
 

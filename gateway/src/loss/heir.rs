@@ -90,6 +90,16 @@ impl Heir {
             }
         }
         self.estates.close(life, self.settings.keep).await?;
+        let (told, taken_over) =
+            tokio::join!(self.tell_handlers(life), self.take_over_sessions(life));
+        if told? && taken_over? {
+            self.estates.bury(life).await?;
+        }
+        Ok(())
+    }
+
+    /// Tells the handlers of all its connections. False where another pod has become the heir meanwhile.
+    async fn tell_handlers(&self, life: &str) -> Result<bool, redis::Failure> {
         let hopes = Hopes::new(self.settings.patience);
         let mut cursor = 0;
         loop {
@@ -103,11 +113,25 @@ impl Heir {
                 self.estates.settle(life, conn).await?;
             }
             if !self.tell(life, &page.known, &hopes).await? {
-                return Ok(());
+                return Ok(false);
             }
             cursor = page.next;
             if cursor == 0 {
-                return self.estates.bury(life).await;
+                return Ok(true);
+            }
+        }
+    }
+
+    /// The sessions of its clients go on here. False where another pod has become the heir meanwhile.
+    async fn take_over_sessions(&self, life: &str) -> Result<bool, redis::Failure> {
+        let mut cursor = 0;
+        loop {
+            cursor = self.with.sessions.inherit(life, cursor).await?;
+            if cursor == 0 {
+                return Ok(true);
+            }
+            if self.estates.inherit(life, Duration::ZERO).await? == Standing::Stranger {
+                return Ok(false);
             }
         }
     }

@@ -1,15 +1,18 @@
 //! One clientid, as this pod has it: shared by whoever follows each other here, and free with the last of them.
 
-use std::sync::{
-    Arc, Weak,
-    atomic::{AtomicU64, Ordering::Relaxed},
+use std::{
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
 };
 
 use parking_lot::Mutex;
 use tokio::sync::OnceCell;
 
-use super::Inner;
-use crate::{broker::others::Pod, connection::Handle};
+use super::{Inner, table::Claimed};
+use crate::{broker::others::Pod, connection::Handle, redis::Failure};
 
 /// A clientid that this pod has, or had until another one got it.
 pub struct Held {
@@ -20,6 +23,12 @@ pub struct Held {
     former: Mutex<Option<Pod>>,
     given_up: OnceCell<()>,
     state: Mutex<State>,
+    /// There may be a session elsewhere that was not looked for yet.
+    is_unfetched: AtomicBool,
+    /// For how long a session outlives its client, in milliseconds; 0 where there is none.
+    expiry: AtomicU64,
+    /// Redis has no session of it.
+    is_unsaved: AtomicBool,
     table: Weak<Inner>,
 }
 
@@ -57,6 +66,9 @@ impl Held {
             former: Mutex::new(None),
             given_up: OnceCell::new(),
             state: Mutex::new(State::Free),
+            is_unfetched: AtomicBool::new(false),
+            expiry: AtomicU64::new(0),
+            is_unsaved: AtomicBool::new(false),
             table: Arc::downgrade(table),
         });
         let slot = Slot(Arc::downgrade(&held));
@@ -66,15 +78,46 @@ impl Held {
     /// The claim: made by whoever comes first, and the others wait for it.
     pub(super) async fn claim<F>(&self, make: impl FnOnce() -> F) -> u64
     where
-        F: Future<Output = (u64, Option<Pod>)>,
+        F: Future<Output = Claimed>,
     {
         let claimed = async {
-            let (claim, former) = make().await;
+            let Claimed {
+                claim,
+                former,
+                has_session,
+            } = make().await;
+            let is_unfetched = has_session || former.is_some();
+            self.is_unfetched.store(is_unfetched, Relaxed);
             *self.former.lock() = former;
             AtomicU64::new(claim)
         };
         let number = self.number.get_or_init(|| claimed).await;
         number.load(Relaxed)
+    }
+
+    /// The claim, made from that of a dead pod. Whether it could be; whoever waits makes another one else.
+    pub(super) async fn inherit<F>(&self, make: F) -> Result<bool, Failure>
+    where
+        F: Future<Output = Result<Option<u64>, Failure>>,
+    {
+        let mut is_own = false;
+        let inherited = self.number.get_or_try_init(|| async {
+            match make.await {
+                Ok(Some(claim)) => {
+                    is_own = true;
+                    Ok(AtomicU64::new(claim))
+                }
+                Ok(None) => Err(None),
+                Err(failure) => Err(Some(failure)),
+            }
+        });
+        if let Err(Some(failure)) = inherited.await {
+            return Err(failure);
+        }
+        if is_own {
+            let _ = self.given_up.set(());
+        }
+        Ok(is_own)
     }
 
     /// Has the pod that had it give it up: whoever comes first does, and the others wait for that.
@@ -100,6 +143,52 @@ impl Held {
     pub(super) fn last_claim(&self) -> Option<u64> {
         let number = self.number.get()?;
         Some(number.load(Relaxed))
+    }
+
+    /// Which one it is.
+    #[must_use]
+    pub fn clientid(&self) -> &Arc<str> {
+        &self.clientid
+    }
+
+    /// The claim that it is had by; 0 before that is made.
+    #[must_use]
+    pub fn number(&self) -> u64 {
+        self.last_claim().unwrap_or_default()
+    }
+
+    /// Whether another pod has got it.
+    #[must_use]
+    pub fn is_lost(&self) -> bool {
+        matches!(*self.state.lock(), State::Lost)
+    }
+
+    /// Whether there may be a session elsewhere; for the first who asks.
+    #[must_use]
+    pub fn take_unfetched(&self) -> bool {
+        self.is_unfetched.swap(false, Relaxed)
+    }
+
+    /// A session of it outlives its client by so long.
+    pub fn set_expiry(&self, expiry: Duration) {
+        let expiry = u64::try_from(expiry.as_millis()).unwrap_or(u64::MAX);
+        self.expiry.store(expiry, Relaxed);
+    }
+
+    /// For how long a session of it outlives its client.
+    pub(super) fn expiry(&self) -> Duration {
+        Duration::from_millis(self.expiry.load(Relaxed))
+    }
+
+    /// Redis has no session of it.
+    pub(super) fn note_unsaved(&self) {
+        self.is_unsaved.store(true, Relaxed);
+    }
+
+    /// Whether Redis was found to have no session of it since this was last asked.
+    #[must_use]
+    pub fn take_unsaved(&self) -> bool {
+        self.is_unsaved.swap(false, Relaxed)
     }
 
     /// Redis knows of a higher claim of this pod.

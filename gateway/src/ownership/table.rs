@@ -1,4 +1,5 @@
-//! What is written in Redis: for each clientid the pod that has it, and its claim.
+//! What is written in Redis: for each clientid the pod that has it, and its claim. The session of the client stands in the
+//! same place (`shared_sessions`), and lasts as long.
 
 use std::time::Duration;
 
@@ -14,8 +15,19 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local pod, old = redis.call('HGET', KEYS[1], 'pod'), redis.call('HGET', KEYS[1], 'claim')
 local claim = string.format('%.0f', math.max(now, (tonumber(old) or 0) + 1))
 redis.call('HSET', KEYS[1], 'pod', ARGV[1], 'claim', claim)
-redis.call('PEXPIRE', KEYS[1], ARGV[2])
-return {claim, pod or ''}
+if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[2]) then redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
+return {claim, pod or '', redis.call('HEXISTS', KEYS[1], 'session')}
+";
+
+/// As long as nobody has claimed it since.
+const INHERIT: &str = r"
+local pod, old = redis.call('HGET', KEYS[1], 'pod'), redis.call('HGET', KEYS[1], 'claim')
+if pod ~= ARGV[2] or old ~= ARGV[3] then return '' end
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local claim = string.format('%.0f', math.max(now, tonumber(old) + 1))
+redis.call('HSET', KEYS[1], 'pod', ARGV[1], 'claim', claim)
+return claim
 ";
 
 const RENEW: &str = r"
@@ -23,18 +35,20 @@ local pod, old = redis.call('HGET', KEYS[1], 'pod'), redis.call('HGET', KEYS[1],
 local known, claim = tonumber(old) or 0, tonumber(ARGV[2])
 local former = ''
 if pod and pod ~= ARGV[1] then
-  if known > claim or (known == claim and pod > ARGV[1]) then return {'0', ''} end
+  if known > claim or (known == claim and pod > ARGV[1]) then return {'0', '', 0} end
   former = pod
 end
 claim = string.format('%.0f', math.max(known, claim))
 redis.call('HSET', KEYS[1], 'pod', ARGV[1], 'claim', claim)
 redis.call('PEXPIRE', KEYS[1], ARGV[3])
-return {claim, former}
+redis.call('PEXPIRE', KEYS[2], ARGV[3])
+return {claim, former, redis.call('HEXISTS', KEYS[1], 'session')}
 ";
 
 const RELEASE: &str = r"
 local pod, claim = redis.call('HGET', KEYS[1], 'pod'), redis.call('HGET', KEYS[1], 'claim')
-if pod == ARGV[1] and claim == ARGV[2] then redis.call('DEL', KEYS[1]) end
+local is_own = pod == ARGV[1] and claim == ARGV[2]
+if is_own and redis.call('HEXISTS', KEYS[1], 'session') == 0 then redis.call('DEL', KEYS[1]) end
 return 0
 ";
 
@@ -43,10 +57,21 @@ pub(super) struct Table {
     link: Link,
     names: Names,
     own: Pod,
-    ttl: String,
+    ttl: Duration,
     claim: Script,
+    inherit: Script,
     renew: Script,
     release: Script,
+}
+
+/// What this pod has got.
+pub(super) struct Claimed {
+    /// The claim.
+    pub(super) claim: u64,
+    /// Which other pod had it.
+    pub(super) former: Option<Pod>,
+    /// There is a session.
+    pub(super) has_session: bool,
 }
 
 /// What Redis says of a claim of this pod.
@@ -57,6 +82,8 @@ pub(super) enum Renewed {
         claim: u64,
         /// Another pod had it by a lower one.
         former: Option<Pod>,
+        /// There is a session.
+        has_session: bool,
     },
     /// Another pod has a higher one.
     Lost,
@@ -68,8 +95,9 @@ impl Table {
             link: cluster.link().clone(),
             names: cluster.names().clone(),
             own,
-            ttl: ttl.as_millis().to_string(),
+            ttl,
             claim: Script::new(CLAIM),
+            inherit: Script::new(INHERIT),
             renew: Script::new(RENEW),
             release: Script::new(RELEASE),
         }
@@ -79,22 +107,63 @@ impl Table {
         &self.link
     }
 
-    /// Makes this pod the one that has it. The claim, and which other pod had it.
-    pub(super) async fn claim(&self, clientid: &str) -> Result<(u64, Option<Pod>), Failure> {
-        let arguments = [self.own.as_bytes(), self.ttl.as_bytes()];
-        let answer = self.run(&self.claim, clientid, &arguments).await?;
+    /// Makes this pod the one that has it.
+    pub(super) async fn claim(&self, clientid: &str) -> Result<Claimed, Failure> {
+        let ttl = self.ttl.as_millis().to_string();
+        let arguments = [self.own.as_bytes(), ttl.as_bytes()];
+        let key = self.names.client(clientid);
+        let answer = self.link.script(&self.claim, &[&key], &arguments).await?;
         self.read(answer)
     }
 
-    /// Redis may have forgotten that this pod has it, or another pod may have got it.
-    pub(super) async fn renew(&self, clientid: &str, claim: u64) -> Result<Renewed, Failure> {
+    /// Makes this pod the one that has it, if that one still has it by that claim. The new one.
+    pub(super) async fn inherit(
+        &self,
+        clientid: &str,
+        pod: &str,
+        claim: u64,
+    ) -> Result<Option<u64>, Failure> {
         let claim = claim.to_string();
-        let arguments = [self.own.as_bytes(), claim.as_bytes(), self.ttl.as_bytes()];
-        let answer = self.run(&self.renew, clientid, &arguments).await?;
-        let (claim, former) = self.read(answer)?;
+        let arguments = [self.own.as_bytes(), pod.as_bytes(), claim.as_bytes()];
+        let key = self.names.client(clientid);
+        let answer: String = self.link.script(&self.inherit, &[&key], &arguments).await?;
+        match &*answer {
+            "" => Ok(None),
+            claim => number(claim).map(Some),
+        }
+    }
+
+    /// Redis may have forgotten that this pod has it, or another pod may have got it. A session of it may outlive its
+    /// client by so long.
+    pub(super) async fn renew(
+        &self,
+        clientid: &str,
+        claim: u64,
+        expiry: Duration,
+    ) -> Result<Renewed, Failure> {
+        let (claim, ttl) = (
+            claim.to_string(),
+            (self.ttl + expiry).as_millis().to_string(),
+        );
+        let arguments = [self.own.as_bytes(), claim.as_bytes(), ttl.as_bytes()];
+        let keys = [
+            self.names.client(clientid),
+            self.names.session_messages(clientid),
+        ];
+        let keys = keys.each_ref().map(String::as_str);
+        let answer = self.link.script(&self.renew, &keys, &arguments).await?;
+        let Claimed {
+            claim,
+            former,
+            has_session,
+        } = self.read(answer)?;
         Ok(match claim {
             0 => Renewed::Lost,
-            claim => Renewed::Own { claim, former },
+            claim => Renewed::Own {
+                claim,
+                former,
+                has_session,
+            },
         })
     }
 
@@ -109,21 +178,17 @@ impl Table {
             .map(|_: u8| ())
     }
 
-    async fn run(
-        &self,
-        script: &Script,
-        clientid: &str,
-        arguments: &[&[u8]],
-    ) -> Result<(String, String), Failure> {
-        let key = self.names.client(clientid);
-        self.link.script(script, &[&key], arguments).await
-    }
-
-    fn read(&self, (claim, former): (String, String)) -> Result<(u64, Option<Pod>), Failure> {
-        let claim = claim
-            .parse()
-            .map_err(|_| Failure::Unexpected(format!("\"{claim}\" is no claim").into()))?;
+    fn read(&self, (claim, former, has_session): (String, String, u8)) -> Result<Claimed, Failure> {
         let is_another = !former.is_empty() && *former != *self.own;
-        Ok((claim, is_another.then(|| former.into())))
+        Ok(Claimed {
+            claim: number(&claim)?,
+            former: is_another.then(|| former.into()),
+            has_session: has_session == 1,
+        })
     }
+}
+
+fn number(claim: &str) -> Result<u64, Failure> {
+    let number = claim.parse();
+    number.map_err(|_| Failure::Unexpected(format!("\"{claim}\" is no claim").into()))
 }

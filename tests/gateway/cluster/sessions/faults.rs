@@ -1,0 +1,357 @@
+//! Sessions of pods that die, leave or freeze, and a Redis that fails.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use config::{Config, RedisMode};
+use exproto_tests::{Device, Pod as Program, RedisCluster, SentinelSet, TestHandler, until};
+use tokio::task::JoinHandle;
+
+use super::{AWAY, GAPS, is_kept, numbers, payload};
+use crate::{
+    calls::{Calls, connect, ok},
+    cluster::{Pod, Pods},
+};
+
+const INHERITED: &str = "exproto_shared_sessions_total{event=\"inherited\"}";
+const LOST: &str = "exproto_clientids_total{event=\"lost\"}";
+
+fn short(config: &mut Config) {
+    config.cluster.lease = Duration::from_secs(1);
+    config.cluster.peers.timeout = Duration::from_secs(1);
+    config.sessions.message_queue = 100_000;
+}
+
+/// A pod that dies later: a process of its own.
+async fn victim(pods: &Pods) -> Program {
+    let (key, url) = (pods.key(), pods.redis.url());
+    Program::with(
+        "session_expiry: 1h",
+        &format!(
+            "pod: {{name: victim}}\nbroker: {{kind: redis}}\nredis: {{urls: [\"{url}\"]}}\nsessions: {{save_interval: \
+             200ms, message_queue: 100000}}\ncluster: {{key_file: \"{}\", lease: 1s, probe_interval: 200ms, peers: {{bind: \"127.0.0.1:0\", \
+             timeout: 1s}}}}",
+            key.display()
+        ),
+    )
+    .await
+}
+
+/// A client with a session, of the victim.
+async fn client_of(victim: &Program, clientid: &str) -> (Device, Calls) {
+    let device = Device::connect(victim.address()).await;
+    let told = victim.connected().await;
+    let mut calls = Calls::by(victim.adapter(), &told.conn);
+    ok(&calls.authenticate(clientid).await);
+    ok(&calls.subscribe("exact", 1).await);
+    ok(&calls.subscribe("wild/#", 1).await);
+    (device, calls)
+}
+
+/// Publishes in this pod without end.
+fn publishing(pod: &Pod) -> JoinHandle<()> {
+    let mut calls = Calls::new(&pod.gateway, "");
+    tokio::spawn(async move {
+        for number in 0_usize.. {
+            let topic = ["exact", "wild/1"][number % 2];
+            ok(&calls.raw_publish(topic, 1, number.to_string()).await);
+        }
+    })
+}
+
+/// What was taken by the handler of the victim, as numbers.
+fn taken(handler: &TestHandler) -> Vec<usize> {
+    let mut taken = Vec::new();
+    while let Some(callback) = handler.try_next() {
+        if let exproto_tests::Event::Messages(messages) = callback.event {
+            taken.extend(
+                messages
+                    .iter()
+                    .map(|message| payload(message).parse::<usize>().unwrap()),
+            );
+        }
+    }
+    taken
+}
+
+/// All that was published has come: to the victim first, the rest here, in order and no more than once here.
+async fn all_come(pod: &Pod, publishing: JoinHandle<()>, before: &[usize]) {
+    publishing.abort();
+    let _ = publishing.await;
+    pod.publish("exact", "end").await;
+    let mut here = Vec::new();
+    while here.last().is_none_or(|last| last != "end") {
+        here.extend(pod.some(1).await);
+    }
+    here.pop();
+    let here: Vec<usize> = here.iter().map(|text| text.parse().unwrap()).collect();
+    assert!(here.is_sorted_by(|one, other| one < other), "{here:?}");
+    let last = *here.last().unwrap();
+    for number in 0..=last {
+        assert!(
+            before.contains(&number) || here.contains(&number),
+            "{number} of {last} has not come: {before:?}, and then {here:?}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_of_a_pod_that_is_killed_misses_nothing() {
+    let pods = Pods::start().await;
+    let victim = victim(&pods).await;
+    let survivor = pods.pod_with("b", short).await;
+    let (_device, _calls) = client_of(&victim, "truck").await;
+    let publishing = publishing(&survivor);
+    let mut before = Vec::new();
+    until("it to have got some", async || {
+        before.extend(taken(&victim.handler));
+        before.len() > 100
+    })
+    .await;
+    victim.process.signal("-KILL");
+    // At once, long before anybody knows that the pod is dead.
+    let (_roamer, present) = survivor.truck().await;
+    assert!(present);
+    before.extend(taken(&victim.handler));
+    until("some to come here", async || {
+        survivor.some(50).await.len() >= 50
+    })
+    .await;
+    all_come(&survivor, publishing, &(0..100_000).collect::<Vec<_>>()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sessions_of_a_dead_pod_go_on_in_another_one() {
+    const CLIENTS: usize = 20;
+    let pods = Pods::start().await;
+    let victim = victim(&pods).await;
+    let survivor = pods.pod_with("b", short).await;
+    for number in 0..CLIENTS {
+        let name = if number == 0 {
+            "truck".to_owned()
+        } else {
+            format!("truck-{number}")
+        };
+        let (device, _) = client_of(&victim, &name).await;
+        drop(device);
+        victim.handler.closed().await;
+    }
+    let publishing = publishing(&survivor);
+    survivor
+        .gateway
+        .counts("exproto_messages_total{event=\"published\"}", 50)
+        .await;
+    victim.process.signal("-KILL");
+    survivor.gateway.counts(INHERITED, CLIENTS as u64).await;
+    survivor.gateway.is(AWAY, CLIENTS as u64).await;
+    let (_roamer, present) = survivor.truck().await;
+    assert!(present);
+    all_come(&survivor, publishing, &[]).await;
+    assert_eq!(survivor.gateway.metric(GAPS).await, 0);
+    // Nothing is left of the dead pod.
+    until("it to be buried", async || {
+        pods.redis
+            .cli(&["KEYS", "*.sessions.victim*"])
+            .trim()
+            .is_empty()
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pod_that_was_frozen_has_no_sessions_any_more() {
+    let pods = Pods::start().await;
+    let victim = victim(&pods).await;
+    let survivor = pods.pod_with("b", short).await;
+    let (device, _) = client_of(&victim, "truck").await;
+    drop(device);
+    victim.handler.closed().await;
+    let publishing = publishing(&survivor);
+    victim.process.signal("-STOP");
+    survivor.gateway.counts(INHERITED, 1).await;
+    victim.process.signal("-CONT");
+    victim.counts(AWAY, 0).await;
+    let (_roamer, present) = survivor.truck().await;
+    assert!(present);
+    all_come(&survivor, publishing, &[]).await;
+    assert!(is_kept(&pods, "truck"));
+}
+
+#[tokio::test]
+async fn what_a_pod_has_when_it_leaves_others_take_over() {
+    let pods = Pods::start().await;
+    let (one, two) = (
+        pods.pod_with("a", short).await,
+        pods.pod_with("b", short).await,
+    );
+    let (mut roamer, _) = one.truck().await;
+    ok(&roamer.calls.subscribe("t", 1).await);
+    one.handler.hold(true);
+    for number in 0..10 {
+        two.publish("t", number).await;
+    }
+    let mut first = one.handler.next().await;
+    let stopping = one.gateway.begin_stop();
+    // The handler cannot reach the device any more.
+    first.answer(Err(tonic::Status::not_found("no such device")));
+    one.handler.hold(false);
+    stopping.await.unwrap();
+    for number in 10..20 {
+        two.publish("t", number).await;
+    }
+    two.gateway.counts(INHERITED, 1).await;
+    let (_roamer, present) = two.truck().await;
+    assert!(present);
+    assert_eq!(two.payloads(20).await, numbers(0..20));
+    assert_eq!(two.gateway.metric(GAPS).await, 0);
+    drop(roamer.device);
+}
+
+#[tokio::test]
+async fn a_session_outlives_the_only_pod() {
+    let pods = Pods::start().await;
+    let one = pods.pod_with("a", short).await;
+    let (mut roamer, _) = one.truck().await;
+    ok(&roamer.calls.subscribe("t", 1).await);
+    one.left_by(roamer).await;
+    for number in 0..10 {
+        one.publish("t", number).await;
+    }
+    one.gateway.stop().await;
+    let two = pods.pod_with("a", short).await;
+    for number in 10..20 {
+        two.publish("t", number).await;
+    }
+    let (_roamer, present) = two.truck().await;
+    assert!(present);
+    assert_eq!(two.payloads(20).await, numbers(0..20));
+    assert_eq!(two.gateway.metric(GAPS).await, 0);
+}
+
+#[tokio::test]
+async fn what_redis_has_lost_of_sessions_it_gets_again() {
+    let mut pods = Pods::start().await;
+    let (one, two) = (pods.pod("a").await, pods.pod("b").await);
+    let (mut roamer, _) = one.truck().await;
+    ok(&roamer.calls.subscribe("t", 1).await);
+    one.left_by(roamer).await;
+    one.publish("t", 0).await;
+    pods.redis.kill();
+    pods.redis.restart().await;
+    until("Redis to have it again", async || is_kept(&pods, "truck")).await;
+    let (_roamer, present) = two.truck().await;
+    assert!(present);
+    assert_eq!(two.payloads(1).await, ["0"]);
+}
+
+#[tokio::test]
+async fn what_no_pod_has_written_is_no_session() {
+    let pods = Pods::start().await;
+    let (one, two) = (pods.pod("a").await, pods.pod("b").await);
+    let (mut roamer, _) = one.truck().await;
+    ok(&roamer.calls.subscribe("t", 1).await);
+    one.left_by(roamer).await;
+    one.gateway.stop().await;
+    let key = pods.redis.cli(&["KEYS", "*.client.truck"]);
+    pods.redis.cli(&["HSET", key.trim(), "session", "forged"]);
+    let (_roamer, present) = two.truck().await;
+    assert!(!present);
+    // That of another client.
+    let (device, mut calls) = connect(&two.gateway, &two.handler).await;
+    ok(&calls.begin_session("boat", "3600").await.0);
+    ok(&calls.subscribe("secret", 1).await);
+    drop(device);
+    two.got_until_closed("tcp_closed").await;
+    let boat = pods.redis.cli(&["KEYS", "*.client.boat"]);
+    let copy = "local s = redis.call('HGET', KEYS[1], 'session') redis.call('HSET', KEYS[2], 'session', s) return 1";
+    let other = boat.trim().replace("boat", "ship");
+    pods.redis.cli(&["EVAL", copy, "2", boat.trim(), &other]);
+    let (_device, mut calls) = connect(&two.gateway, &two.handler).await;
+    let (answer, present) = calls.begin_session("ship", "3600").await;
+    ok(&answer);
+    assert_eq!(present, Some(false));
+}
+
+/// A client with a session roams between pods and finds all of it, before and after `fail_over`.
+async fn roams_through<R>(pods: &mut Pods<R>, fail_over: impl AsyncFnOnce(&mut R)) {
+    let (one, two) = (
+        pods.pod_with("a", short).await,
+        pods.pod_with("b", short).await,
+    );
+    let (mut roamer, _) = one.truck().await;
+    ok(&roamer.calls.subscribe("exact", 1).await);
+    ok(&roamer.calls.subscribe("wild/#", 1).await);
+    one.left_by(roamer).await;
+    let publish = async |numbers: std::ops::Range<usize>| {
+        for number in numbers {
+            let mut calls = Calls::new(&two.gateway, "");
+            let topic = ["exact", "wild/1"][number % 2];
+            until("it to be taken", async || {
+                let answer = calls.raw_publish(topic, 1, number.to_string()).await;
+                answer.code() == proto::exproto::ResultCode::Success
+            })
+            .await;
+        }
+    };
+    publish(0..20).await;
+    let (roamer, present) = two.truck().await;
+    assert!(present);
+    assert_eq!(two.payloads(20).await, numbers(0..20));
+    fail_over(&mut pods.redis).await;
+    publish(20..40).await;
+    // By its clientid it is thrown out there, and finds its session here.
+    let (_newer, present) = one.truck().await;
+    assert!(present);
+    two.gateway.counts(LOST, 1).await;
+    publish(40..60).await;
+    // What another pod did not know to be wanted here is read in the logs somewhat later.
+    let mut came = BTreeSet::new();
+    until("all to have come", async || {
+        let (here, there) = (one.got(), two.got());
+        came.extend(here.into_iter().chain(there));
+        numbers(20..60).iter().all(|number| came.contains(number))
+    })
+    .await;
+    drop(roamer.device);
+    // A pod that dies after that is buried, and what it had goes on.
+    one.gateway.stop().await;
+    two.gateway.counts(INHERITED, 1).await;
+}
+
+#[tokio::test]
+async fn a_client_finds_its_session_after_a_fail_over_by_sentinels() {
+    let sentinels = SentinelSet::start().await;
+    let urls = sentinels.urls();
+    let mut pods = Pods::over(sentinels, move |config| {
+        config.redis.urls = urls.iter().map(|url| url.parse().unwrap()).collect();
+        config.redis.mode = RedisMode::Sentinel;
+        config.redis.sentinel.master = Some("main".to_owned());
+    });
+    roams_through(&mut pods, async |redis: &mut SentinelSet| {
+        let old = redis.master();
+        redis.fail_over().await;
+        until("the old master to be a replica", async || {
+            redis
+                .server(old)
+                .cli(&["INFO", "replication"])
+                .contains("role:slave")
+        })
+        .await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_client_finds_its_session_after_all_nodes_of_a_cluster_changed_places() {
+    let cluster = RedisCluster::start().await;
+    let urls = cluster.urls();
+    let mut pods = Pods::over(cluster, move |config| {
+        config.redis.urls = urls.iter().map(|url| url.parse().unwrap()).collect();
+        config.redis.mode = RedisMode::Cluster;
+    });
+    roams_through(&mut pods, async |redis: &mut RedisCluster| {
+        for replica in 3..6 {
+            redis.fail_over(replica).await;
+        }
+    })
+    .await;
+}
