@@ -2,8 +2,10 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use config::Config;
-use exproto_tests::{Device, Event, Proxy, TestHandler, until};
+use config::{Config, RedisMode};
+use exproto_tests::{
+    Device, Event, Proxy, RedisCluster, RedisServer, SentinelSet, TestHandler, until,
+};
 
 use super::{Pod, Pods};
 use crate::calls::{connect, ok};
@@ -15,12 +17,17 @@ const FENCED: &str = "exproto_pod_losses_total{event=\"fenced\"}";
 
 /// A pod that is a process of its own.
 async fn process(pods: &Pods) -> exproto_tests::Pod {
-    let (key, url) = (pods.folder.path().join("key"), pods.redis.url());
+    process_with(pods, &format!("urls: [\"{}\"]", pods.redis.url())).await
+}
+
+/// The same, with Redis as that says.
+async fn process_with<R>(pods: &Pods<R>, redis: &str) -> exproto_tests::Pod {
+    let key = pods.folder.path().join("key");
     let key = key.display();
     exproto_tests::Pod::with(
         "",
         &format!(
-            "pod: {{name: victim}}\nbroker: {{kind: redis}}\nredis: {{urls: [\"{url}\"]}}\n\
+            "pod: {{name: victim}}\nbroker: {{kind: redis}}\nredis: {{{redis}}}\n\
              cluster: {{key_file: \"{key}\", lease: 1s, probe_interval: 200ms, peers: {{bind: \"127.0.0.1:0\", timeout: 1s}}}}"
         ),
     )
@@ -28,7 +35,7 @@ async fn process(pods: &Pods) -> exproto_tests::Pod {
 }
 
 /// A pod that is there when another one dies, and calls the same handler.
-async fn survivor(pods: &Pods, name: &str, handler: &TestHandler) -> Pod {
+async fn survivor<R>(pods: &Pods<R>, name: &str, handler: &TestHandler) -> Pod {
     let address = handler.url().parse().unwrap();
     pods.pod_with(name, |config: &mut Config| {
         config.cluster.lease = Duration::from_secs(1);
@@ -40,10 +47,19 @@ async fn survivor(pods: &Pods, name: &str, handler: &TestHandler) -> Pod {
 
 /// How many connections of the pod other pods know.
 fn known(pods: &Pods) -> usize {
-    let keys = pods.redis.cli(&["KEYS", "*.known.victim*"]);
-    // The field without a name is an heir's.
-    let known = keys.split_whitespace().map(|key| {
-        let fields = pods.redis.cli(&["HKEYS", key]);
+    known_to(&[&pods.redis])
+}
+
+/// The same where there are several servers.
+fn known_to(servers: &[&RedisServer]) -> usize {
+    let keys = servers
+        .iter()
+        .map(|server| server.cli(&["KEYS", "*.known.victim*"]));
+    let keys = keys.collect::<String>();
+    let keys: BTreeSet<_> = keys.split_whitespace().collect();
+    // The field without a name is an heir's. In a cluster any server tells which one to ask.
+    let known = keys.iter().map(|key| {
+        let fields = servers[0].cli(&["-c", "HKEYS", key]);
         fields.split_whitespace().count()
     });
     known.sum()
@@ -175,4 +191,59 @@ async fn a_pod_that_is_cut_off_from_redis_and_answers_is_not_taken_for_dead() {
     assert_eq!(survivor.gateway.metric(INHERITED).await, 0);
     assert_eq!(cut_off.gateway.metric(FENCED).await, 0);
     assert!(cut_off.handler.try_next().is_none());
+}
+
+/// A pod that dies after Redis has failed over; it had one connection before that, and another one after.
+async fn are_told_through<R>(
+    pods: &mut Pods<R>,
+    redis: &str,
+    fail_over: impl AsyncFnOnce(&mut R),
+    known: impl Fn(&mut R) -> usize,
+) {
+    let victim = process_with(pods, redis).await;
+    let survivor = survivor(pods, "b", &victim.handler).await;
+    let (_first, first) = connected(&victim).await;
+    until("it to be known", async || known(&mut pods.redis) == 1).await;
+    fail_over(&mut pods.redis).await;
+    let (_second, second) = connected(&victim).await;
+    until("both to be known", async || known(&mut pods.redis) == 2).await;
+    victim.process.signal("-KILL");
+    let lost = lost(&victim.handler, 2).await;
+    assert_eq!(lost, BTreeSet::from([first, second]));
+    survivor.gateway.is(TOLD, 2).await;
+}
+
+#[tokio::test]
+async fn handlers_are_told_after_sentinels_failed_over() {
+    let sentinels = SentinelSet::start().await;
+    let urls = sentinels.urls();
+    let written = format!("urls: {urls:?}, mode: sentinel, sentinel: {{master: main}}");
+    let mut pods = Pods::over(sentinels, move |config| {
+        config.redis.urls = urls.iter().map(|url| url.parse().unwrap()).collect();
+        config.redis.mode = RedisMode::Sentinel;
+        config.redis.sentinel.master = Some("main".to_owned());
+    });
+    let known = |redis: &mut SentinelSet| {
+        let master = redis.master();
+        known_to(&[redis.server(master)])
+    };
+    are_told_through(&mut pods, &written, SentinelSet::fail_over, known).await;
+}
+
+#[tokio::test]
+async fn handlers_are_told_after_all_nodes_of_a_cluster_changed_places() {
+    let cluster = RedisCluster::start().await;
+    let urls = cluster.urls();
+    let written = format!("urls: {urls:?}, mode: cluster");
+    let mut pods = Pods::over(cluster, move |config| {
+        config.redis.urls = urls.iter().map(|url| url.parse().unwrap()).collect();
+        config.redis.mode = RedisMode::Cluster;
+    });
+    let change = async |redis: &mut RedisCluster| {
+        for replica in 3..6 {
+            redis.fail_over(replica).await;
+        }
+    };
+    let known = |redis: &mut RedisCluster| known_to(&redis.nodes());
+    are_told_through(&mut pods, &written, change, known).await;
 }

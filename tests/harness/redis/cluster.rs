@@ -94,6 +94,12 @@ impl RedisCluster {
         self.nodes.iter().map(RedisServer::url).collect()
     }
 
+    /// All six nodes.
+    #[must_use]
+    pub fn nodes(&self) -> Vec<&RedisServer> {
+        self.nodes.iter().collect()
+    }
+
     /// One of the six nodes.
     pub fn node(&mut self, index: usize) -> &mut RedisServer {
         &mut self.nodes[index]
