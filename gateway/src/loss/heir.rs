@@ -85,7 +85,7 @@ impl Heir {
                 self.counts.inherited.fetch_add(1, Relaxed);
                 tracing::warn!(
                     pod,
-                    "a pod has died; this one tells the handlers of its connections"
+                    "a pod has died, or left something; this one sees to its connections and sessions"
                 );
             }
         }

@@ -78,10 +78,11 @@ impl SharedSessions {
         let found: Vec<_> = found.buffer_unordered(AT_ONCE).collect().await;
         let found: Result<Vec<_>, _> = found.into_iter().collect();
         let returning: Vec<_> = found?.into_iter().flatten().collect();
-        inner
-            .counts
-            .inherited
-            .fetch_add(returning.len() as u64, Relaxed);
+        if !returning.is_empty() {
+            let count = returning.len();
+            tracing::info!(life, count, "sessions of a pod that is gone go on here");
+            inner.counts.inherited.fetch_add(count as u64, Relaxed);
+        }
         inner.restore(returning).await;
         drop(restoring);
         let settled =

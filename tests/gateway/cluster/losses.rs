@@ -46,7 +46,7 @@ async fn survivor<R>(pods: &Pods<R>, name: &str, handler: &TestHandler) -> Pod {
 }
 
 /// How many connections of the pod other pods know.
-fn known(pods: &Pods) -> usize {
+pub(super) fn known(pods: &Pods) -> usize {
     known_to(&[&pods.redis])
 }
 

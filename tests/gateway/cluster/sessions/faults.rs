@@ -9,7 +9,7 @@ use tokio::task::JoinHandle;
 use super::{AWAY, GAPS, is_kept, numbers, payload};
 use crate::{
     calls::{Calls, connect, ok},
-    cluster::{Pod, Pods},
+    cluster::{Pod, Pods, losses::known},
 };
 
 const INHERITED: &str = "exproto_shared_sessions_total{event=\"inherited\"}";
@@ -140,6 +140,7 @@ async fn sessions_of_a_dead_pod_go_on_in_another_one() {
         .gateway
         .counts("exproto_messages_total{event=\"published\"}", 50)
         .await;
+    until("the ends to be known", async || known(&pods) == 0).await;
     victim.process.signal("-KILL");
     survivor.gateway.counts(INHERITED, CLIENTS as u64).await;
     survivor.gateway.is(AWAY, CLIENTS as u64).await;
