@@ -2,6 +2,8 @@
 
 /// A clientid's ownership.
 mod claim;
+/// Clients that other pods may get.
+mod elsewhere;
 /// When clients come and go, as messages.
 mod events;
 
@@ -21,10 +23,10 @@ use crate::{
     admission::Bans,
     auth::{Authentication, Credentials, Grant, Refused},
     authorization::{Access, Rules},
-    broker::{Broker, Sessions, others::Away, queue, sessions, topic},
+    broker::{Broker, Sessions, queue, sessions, topic},
     conn_id::ConnId,
     connection::{Begin, CallError, Client, CloseReason, Handle, Moment, Origin},
-    ownership::{GivenUp, Ownership},
+    ownership::Ownership,
     shared_sessions::SharedSessions,
 };
 
@@ -275,37 +277,6 @@ impl Clients {
             shared.fetch(held, &claim::mark(client)).await;
         }
         Ok(claim)
-    }
-
-    /// What the client has subscribed outlives this pod, where it has a session and there are others.
-    ///
-    /// # Errors
-    /// It will, but that takes longer.
-    pub async fn session_is_kept(&self, clientid: &str) -> Result<(), Away> {
-        match &self.0.shared_sessions {
-            Some(shared) => shared.saved(clientid).await,
-            None => Ok(()),
-        }
-    }
-
-    /// Another pod has the clientid, by that claim: unless this one has it by a higher one, its client here ends. Done once
-    /// it has, and its session is where the other pod finds it.
-    pub async fn give_up(&self, clientid: &str, claim: u64) {
-        let Some(ownership) = &self.0.ownership else {
-            return;
-        };
-        let Some(GivenUp { client, held }) = ownership.give_up(clientid, claim).await else {
-            return;
-        };
-        if let Some(owner) = client {
-            owner.end(CloseReason::Discarded);
-            if timeout(TAKEOVER, owner.ended()).await.is_err() {
-                tracing::error!(conn = %owner.id(), "the connection of a client that is another pod's does not end");
-            }
-        }
-        if let Some(shared) = &self.0.shared_sessions {
-            shared.hand_over(&held).await;
-        }
     }
 
     /// Waits until all connections that had the clientid before have handed over what they had; or until it is
