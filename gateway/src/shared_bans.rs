@@ -12,7 +12,7 @@ use tokio::time::sleep;
 
 use crate::{
     admission::{Bans, bans::Listed},
-    backoff::jittered,
+    backoff::{PAUSE, jittered},
     cluster::Cluster,
     redis::{Failure, Script},
     seal::{Kind, Sealer},
@@ -38,8 +38,6 @@ return 0
 
 /// By how much clocks may differ: a ban that has ended for this pod may go on for another one.
 const APART: Duration = Duration::from_secs(60);
-/// The pause after they could not be read.
-const PAUSE: Duration = Duration::from_millis(500);
 
 /// The bans of all pods. Clones are the same.
 #[derive(Clone)]

@@ -18,10 +18,10 @@ use super::{
     foreign::{Came, Pace},
     names::Partition,
     pods::unframed,
-    tasks::{PAUSE, Shared, is_exact},
+    tasks::{Shared, is_exact},
 };
 use crate::{
-    backoff::jittered,
+    backoff::{PAUSE, jittered},
     redis::{Push, Slots},
     seal::Broken,
 };

@@ -1,12 +1,9 @@
 //! What keeps a pod in touch with others: it tells what is wanted here, hears what comes, says that it lives, and asks
 //! itself whether messages get through.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
-    },
-    time::Duration,
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
 };
 
 use proto::cluster::Envelope;
@@ -28,15 +25,13 @@ use super::{
     seen::Seen,
 };
 use crate::{
-    backoff::jittered,
+    backoff::{PAUSE, jittered},
     broker::{Broker, Filter},
     seal::Kind,
 };
 
 /// Subscriptions that others are told of at once.
 const AT_ONCE: usize = 1_000;
-/// The pause after others could not be told.
-pub(super) const PAUSE: Duration = Duration::from_millis(500);
 
 /// The tasks of a pod; they end when this is dropped.
 pub struct Tasks {

@@ -12,7 +12,7 @@ use proto::cluster::Known;
 use tokio::time::{sleep, timeout};
 
 use crate::{
-    backoff::jittered,
+    backoff::{PAUSE, jittered},
     cluster::Cluster,
     conn_id::ConnId,
     redis::{Failure, Script, State as LinkState},
@@ -31,8 +31,6 @@ return 1
 
 /// Connections in one command.
 const AT_ONCE: usize = 500;
-/// The pause after they could not be written.
-const PAUSE: Duration = Duration::from_millis(500);
 /// How often the key is kept from running out.
 const RENEWALS: u32 = 10;
 /// Endpoints whose addresses are held once for all connections.

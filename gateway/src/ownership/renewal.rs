@@ -13,15 +13,13 @@ use tokio::{
 
 use super::{Held, Inner, Unasked, shown};
 use crate::{
-    backoff::jittered,
+    backoff::{PAUSE, jittered},
     peers::Silent,
     redis::{Failure, State},
 };
 
 /// Clientids that Redis is told of at once.
 const AT_ONCE: usize = 128;
-/// The pause after Redis could not be told.
-const PAUSE: Duration = Duration::from_millis(500);
 
 /// Runs for ever.
 pub(super) async fn renew(inner: Arc<Inner>) {

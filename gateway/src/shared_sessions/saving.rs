@@ -1,6 +1,6 @@
 //! Having Redis keep the sessions of this pod as they change, and forget those that are over.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use futures_util::{StreamExt as _, stream};
 use tokio::{sync::mpsc, time::sleep};
@@ -8,7 +8,7 @@ use tokio_stream::wrappers::ReceiverStream;
 
 use super::{Inner, Kept, Over};
 use crate::{
-    backoff::jittered,
+    backoff::{PAUSE, jittered},
     clock,
     cluster::{Partition, Position},
     redis::Failure,
@@ -18,8 +18,6 @@ use crate::{
 const AT_ONCE: usize = 64;
 /// Sessions that are looked at before others have their turn.
 const AT_A_LOOK: usize = 256;
-/// The pause after Redis could not be told.
-const PAUSE: Duration = Duration::from_millis(500);
 
 /// Runs for ever.
 pub(super) async fn save(inner: Arc<Inner>) {
