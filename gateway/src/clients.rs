@@ -265,17 +265,7 @@ impl Clients {
                 tracing::error!(conn = %handle.id(), "the older connection of a client does not end");
             }
         }
-        if let (Some(ownership), Some(held)) = (&self.0.ownership, &claim.held)
-            && !ownership.take(held, handle).await
-        {
-            handle.end(CloseReason::Discarded);
-            return Err(CallError::Gone);
-        }
-        if let (Some(shared), Some(held)) = (&self.0.shared_sessions, &claim.held)
-            && !expiry.is_zero()
-        {
-            shared.fetch(held, &claim::mark(client)).await;
-        }
+        self.have_it_here(&claim).await?;
         Ok(claim)
     }
 

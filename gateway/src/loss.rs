@@ -93,7 +93,7 @@ impl Loss {
         let fence = fence::watch(
             with.cluster.clone(),
             index.clone(),
-            with.registry.clone(),
+            (with.registry.clone(), with.sessions.clone()),
             counts.clone(),
         );
         let heir = Heir {

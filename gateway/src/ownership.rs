@@ -191,18 +191,27 @@ impl Ownership {
         clientid: &Arc<str>,
         (pod, claim): (&str, u64),
     ) -> Result<Option<Arc<Held>>, Failure> {
-        let held = match self.0.held.entry(clientid.clone()) {
-            Entry::Occupied(known) if known.get().get().is_some() => return Ok(None),
-            entry => {
-                let (held, slot) = Held::new(clientid, &self.0);
-                entry.insert(slot);
-                held
-            }
-        };
+        // Outlives the lock of the table, which is taken again when it goes.
+        let known = self.0.held.get(clientid).and_then(|slot| slot.get());
+        if known.is_some() {
+            return Ok(None);
+        }
+        let (held, slot) = Held::new(clientid, &self.0);
+        match self.0.held.entry(clientid.clone()) {
+            Entry::Occupied(mut known) if known.get().is_over() => drop(known.insert(slot)),
+            Entry::Occupied(_) => return Ok(None),
+            Entry::Vacant(entry) => drop(entry.insert(slot)),
+        }
         let inherited = held
             .inherit(self.0.table.inherit(clientid, pod, claim))
             .await?;
         Ok(inherited.then_some(held))
+    }
+
+    /// Another pod has it, as was found out: it is nobody's here any more. Its client, to be closed.
+    #[must_use]
+    pub fn lose(&self, held: &Held) -> Option<Handle> {
+        self.0.lose(held)
     }
 
     /// Another pod has the clientid by that claim. Unless this one has it by a higher one, it does not have it any more.
@@ -240,7 +249,7 @@ impl Inner {
         Claimed {
             claim: clock::now(),
             former: None,
-            has_session: false,
+            written: String::new(),
         }
     }
 
@@ -267,7 +276,7 @@ impl Inner {
     }
 
     /// Another pod has it now.
-    fn lose(&self, held: &Arc<Held>) -> Option<Handle> {
+    fn lose(&self, held: &Held) -> Option<Handle> {
         self.held
             .remove_if(&held.clientid, |_, slot| slot.is_of(held));
         self.counts.lost.fetch_add(1, Relaxed);
@@ -299,12 +308,10 @@ impl Inner {
             table::Renewed::Own {
                 claim,
                 former,
-                has_session,
+                written,
             } => {
                 held.raise(claim);
-                if !has_session {
-                    held.note_unsaved();
-                }
+                held.compare(&written);
                 if let Some(former) = former {
                     self.ask_later(former, &held.clientid, claim);
                 }

@@ -10,6 +10,8 @@
 
 /// What came while a session was with no pod.
 mod between;
+/// Giving sessions up.
+mod giving;
 /// One session of this pod, and what Redis has of it.
 mod kept;
 /// A session as it stands in Redis.
@@ -25,7 +27,7 @@ use std::{
     collections::HashSet,
     sync::{
         Arc, Weak,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU64},
     },
     time::Duration,
 };
@@ -41,12 +43,12 @@ use tokio_util::task::AbortOnDropHandle;
 use self::{
     between::Between,
     kept::{Kept, Standing},
-    table::{Table, Written},
+    table::Table,
 };
 use crate::{
-    broker::{Broker, Queue, Session, Sessions, others::Away},
-    cluster::{Cluster, Logs},
-    ownership::{Held, Ownership, shown},
+    broker::{Broker, Queue, Sessions, others::Away, queue},
+    cluster::{Cluster, Logs, Position},
+    ownership::{Held, Ownership},
     redis::Failure,
     seal::Sealer,
 };
@@ -62,8 +64,8 @@ pub struct Settings {
     pub rest: Duration,
     /// How long a client may have to wait for what Redis has of its session.
     pub patience: Duration,
-    /// So many messages that came in between are taken at most.
-    pub messages: usize,
+    /// So much of what came in between is taken at most: messages, bytes.
+    pub most: queue::Limits,
 }
 
 /// What is counted.
@@ -71,13 +73,15 @@ pub struct Settings {
 pub struct Counts {
     /// Times that Redis was told of a session.
     pub saved: AtomicU64,
+    /// Times that it could not be.
+    pub not_saved: AtomicU64,
     /// Sessions that were brought back for their clients.
     pub fetched: AtomicU64,
     /// Sessions of dead pods that this one has got.
     pub inherited: AtomicU64,
     /// Sessions that went to another pod.
     pub handed_over: AtomicU64,
-    /// Sessions that Redis may have had, and that could not be looked for.
+    /// Clients that were asked to come again, as their session could not be looked for.
     pub not_fetched: AtomicU64,
     /// Sessions that were brought back and may miss messages, as the logs did not reach back far enough.
     pub gaps: AtomicU64,
@@ -108,22 +112,27 @@ struct Inner {
     between: Between,
     /// The sessions of this pod, by clientid.
     kept: DashMap<Arc<str>, Arc<Kept>>,
-    /// Those that are just being brought back.
-    restoring: Mutex<HashSet<Arc<str>>>,
-    restored: watch::Sender<()>,
-    /// The life for which it is noted how far this pod has heard.
-    noted: Mutex<Option<String>>,
+    /// The clientids whose sessions are just being brought here, or given up.
+    moving: Mutex<HashSet<Arc<str>>>,
+    moved: watch::Sender<()>,
+    /// No more sessions are brought here.
+    is_leaving: AtomicBool,
+    /// How far this pod had heard when all sessions were kept last, and in which life.
+    noted: Mutex<Option<(String, Position)>>,
     /// Those that Redis has still to forget.
-    over: mpsc::Sender<Over>,
+    over: mpsc::Sender<Arc<Kept>>,
     counts: Arc<Counts>,
 }
 
-/// A session that has ended.
-enum Over {
-    /// One of this pod.
-    Own(Arc<Kept>),
-    /// One that Redis has, and that its client does not want.
-    Found(Arc<Held>),
+/// Why a session cannot be brought here now.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Redis.
+    #[error(transparent)]
+    Redis(#[from] Failure),
+    /// What it subscribes.
+    #[error(transparent)]
+    Away(#[from] Away),
 }
 
 /// Sessions that wait for Redis to forget them. More are forgotten when their time there is over.
@@ -150,8 +159,9 @@ impl SharedSessions {
             with,
             between,
             kept: DashMap::new(),
-            restoring: Mutex::default(),
-            restored: watch::Sender::default(),
+            moving: Mutex::default(),
+            moved: watch::Sender::default(),
+            is_leaving: AtomicBool::new(false),
             noted: Mutex::default(),
             over,
             counts: Arc::default(),
@@ -183,7 +193,7 @@ impl SharedSessions {
             expiry,
             ends_at: None,
         };
-        let known = self.0.kept.get(held.clientid()).map(|kept| kept.clone());
+        let known = self.0.kept(held.clientid());
         if let Some(known) = known.filter(|known| known.is_of(queue)) {
             known.connected(standing);
         } else {
@@ -192,16 +202,9 @@ impl SharedSessions {
         }
     }
 
-    /// A client without a session: what Redis may have of one is over.
-    pub fn connected_without(&self, held: &Arc<Held>) {
-        if held.take_unfetched() {
-            self.0.end(Over::Found(held.clone()));
-        }
-    }
-
     /// The client is not connected any more, and has that session still.
     pub fn parked(&self, clientid: &str) {
-        if let Some(kept) = self.0.kept.get(clientid) {
+        if let Some(kept) = self.0.kept(clientid) {
             kept.parked();
         }
     }
@@ -211,121 +214,82 @@ impl SharedSessions {
     /// # Errors
     /// Redis did not answer in time; it is kept as soon as that does.
     pub async fn saved(&self, clientid: &str) -> Result<(), Away> {
-        let Some(kept) = self.0.kept.get(clientid).map(|kept| kept.clone()) else {
+        let Some(kept) = self.0.kept(clientid) else {
             return Ok(());
         };
-        let why = match timeout(self.0.settings.patience, self.0.save(&kept)).await {
+        let saved = timeout(self.0.settings.patience, self.0.save(&kept, None));
+        let why = match saved.await {
+            Ok(Ok(())) if kept.held.is_lost() => "another pod has the client".to_owned(),
             Ok(Ok(())) => return Ok(()),
             Ok(Err(failure)) => failure.to_string(),
             Err(_) => "Redis has not answered".to_owned(),
         };
         Err(Away(format!("the session is not kept yet: {why}")))
     }
-
-    /// Another pod has got the clientid, and is to find there what this one has of a session.
-    pub async fn hand_over(&self, held: &Arc<Held>) {
-        let (inner, clientid) = (&*self.0, held.clientid());
-        let restored = timeout(inner.settings.patience, inner.not_restoring(clientid));
-        if restored.await.is_err() {
-            return;
-        }
-        let kept = inner.kept.get(clientid).map(|kept| kept.clone());
-        let Some(kept) = kept.filter(|kept| Arc::ptr_eq(&kept.held, held)) else {
-            return;
-        };
-        match timeout(inner.settings.patience, inner.save(&kept)).await {
-            Ok(Ok(())) => drop(inner.counts.handed_over.fetch_add(1, Relaxed)),
-            // It finds what was kept last, and the logs.
-            Ok(Err(_)) | Err(_) => {
-                tracing::debug!(
-                    clientid = shown(clientid),
-                    "a session goes to another pod as it was kept last"
-                );
-            }
-        }
-        inner.abandon(&kept);
-    }
-
-    /// Has Redis keep all as it is now. Whether there are any.
-    pub async fn leave(&self) -> bool {
-        if timeout(self.0.settings.patience, self.0.save_all()).await != Ok(true) {
-            tracing::warn!(
-                "not all sessions are kept as they were last; what came since is in the logs"
-            );
-        }
-        !self.0.kept.is_empty()
-    }
 }
 
 impl Inner {
-    async fn save(&self, kept: &Arc<Kept>) -> Result<(), Failure> {
-        let life = self.with.cluster.life();
-        let is_noted = self.noted.lock().as_ref() == Some(&life);
-        if !is_noted && let Some(heard) = self.heard() {
-            // From here on the logs are to be read for the first session.
-            self.note(&life, &heard).await?;
-        }
-        match kept.save(&self.table, &life).await? {
-            Some(Written::Done(_)) => drop(self.counts.saved.fetch_add(1, Relaxed)),
-            Some(Written::Lost) => self.abandon(kept),
-            Some(Written::Differs) | None => {}
-        }
-        Ok(())
-    }
-
-    /// Another pod has it: what is here of it is nobody's, once its connection has ended.
-    fn abandon(&self, kept: &Arc<Kept>) {
-        let is_it = |session: &Session| kept.is_of(&session.queue);
-        let session = self.with.sessions.take_out(&kept.clientid, is_it);
-        if session.is_some() || kept.is_gone() {
-            self.kept
-                .remove_if(&kept.clientid, |_, known| Arc::ptr_eq(known, kept));
-        }
-        if let Some(session) = session {
-            session.hand_over();
-        }
-    }
-
     /// It has ended here.
     fn ended(&self, ended: &Kept) {
         let is_it = |_: &Arc<str>, kept: &Arc<Kept>| std::ptr::eq(&raw const **kept, ended);
-        if let Some((_, kept)) = self.kept.remove_if(&ended.clientid, is_it) {
-            self.end(Over::Own(kept));
-        }
-    }
-
-    fn end(&self, over: Over) {
-        if self.over.try_send(over).is_err() {
+        let Some((_, kept)) = self.kept.remove_if(&ended.clientid, is_it) else {
+            return;
+        };
+        kept.held.set_expiry(Duration::ZERO);
+        if self.over.try_send(kept).is_err() {
             tracing::debug!("Redis is not told of all sessions that are over");
         }
     }
 
-    /// Waits until the session of that client is not being brought back.
-    async fn not_restoring(&self, clientid: &str) {
-        let mut restored = self.restored.subscribe();
-        while self.restoring.lock().contains(clientid) {
-            if restored.changed().await.is_err() {
-                return;
+    /// The one of that clientid.
+    fn kept(&self, clientid: &str) -> Option<Arc<Kept>> {
+        self.kept.get(clientid).map(|kept| kept.clone())
+    }
+
+    /// Waits until nobody else moves the session of that client. Nobody else does until the answer is dropped.
+    async fn moving(self: &Arc<Self>, clientid: &Arc<str>) -> Moving {
+        let mut moved = self.moved.subscribe();
+        loop {
+            let moving = self.try_moving([clientid.clone()]);
+            if !moving.clientids.is_empty() {
+                return moving;
             }
+            if moved.changed().await.is_err() {
+                return std::future::pending().await;
+            }
+        }
+    }
+
+    /// Those of them whose sessions nobody else moves.
+    fn try_moving(self: &Arc<Self>, clientids: impl IntoIterator<Item = Arc<str>>) -> Moving {
+        let mut all = self.moving.lock();
+        let free = clientids.into_iter();
+        let free = free.filter(|clientid| all.insert(clientid.clone()));
+        Moving {
+            clientids: free.collect(),
+            all: Arc::downgrade(self),
         }
     }
 }
 
-/// Sessions that are being brought back, until this is dropped.
-struct Restoring {
+/// Clientids whose sessions are being moved, until this is dropped.
+struct Moving {
     clientids: Vec<Arc<str>>,
     all: Weak<Inner>,
 }
 
-impl Drop for Restoring {
+impl Drop for Moving {
     fn drop(&mut self) {
+        if self.clientids.is_empty() {
+            return;
+        }
         if let Some(all) = self.all.upgrade() {
-            let mut restoring = all.restoring.lock();
+            let mut moving = all.moving.lock();
             for clientid in &self.clientids {
-                restoring.remove(clientid);
+                moving.remove(clientid);
             }
-            drop(restoring);
-            all.restored.send_replace(());
+            drop(moving);
+            all.moved.send_replace(());
         }
     }
 }

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::{ByteSize, Config, error::Problem, tree::Node};
+use crate::{BrokerKind, ByteSize, Config, error::Problem, tree::Node};
 
 /// Who may be a client.
 mod authentication;
@@ -118,6 +118,14 @@ fn sessions(config: &Config, report: &mut Report) {
     let (one, all) = ("sessions.message_queue_bytes", "sessions.max_bytes");
     let queue = (one, config.sessions.message_queue_bytes);
     report.fits("session", queue, (all, config.sessions.max_bytes));
+    let (interval, log) = (config.sessions.save_interval, config.broker.shared.log_time);
+    if config.broker.kind == BrokerKind::Redis && interval > log / 2 {
+        report.add(
+            "sessions.save_interval",
+            "what came since is read in the logs of Redis, so it must not be more than half of \
+             broker.shared.log_time; write less",
+        );
+    }
     for (index, listener) in config.listeners.iter().enumerate() {
         let field = format!("listeners[{index}].session_expiry");
         let longest = config.sessions.max_expiry;

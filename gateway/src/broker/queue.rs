@@ -37,7 +37,7 @@ use self::{
     seeks::Seeks,
 };
 pub use self::{
-    backup::{Backup, Restored},
+    backup::{Backup, Numbers, Restored},
     batch::Batch,
 };
 

@@ -56,7 +56,8 @@ impl Recent {
         self.order.iter().map(|(_, id)| *id)
     }
 
-    fn forget_old(&mut self) {
+    /// Forgets what is too old.
+    pub(crate) fn forget_old(&mut self) {
         while let Some((since, _)) = self.order.front()
             && since.elapsed() > self.age
         {

@@ -98,7 +98,7 @@ impl Subscriptions {
         Ok(())
     }
 
-    /// Subscribes again to what was subscribed elsewhere. What is retained has come there.
+    /// Subscribes again to what was subscribed elsewhere. What is retained was for the client then.
     pub fn restore<'a>(
         &mut self,
         broker: &Broker,

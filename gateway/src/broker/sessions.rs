@@ -200,10 +200,11 @@ impl Sessions {
         Some(parked.session)
     }
 
-    /// Whether there is a session of that client.
+    /// Whether there is room for so many more.
     #[must_use]
-    pub fn has(&self, clientid: &str) -> bool {
-        self.0.state.lock().by_client.contains_key(clientid)
+    pub fn have_room(&self, more: usize) -> bool {
+        let state = self.0.state.lock();
+        state.by_client.len() + more <= state.limits.sessions
     }
 
     /// Takes out the session of a client, if it is that one.

@@ -48,9 +48,6 @@ impl connection::Claim for Claim {
         let shared = shared_sessions.as_ref().zip(self.held.as_ref());
         let begun = if self.expiry.is_zero() {
             sessions.discard(clientid);
-            if let Some((shared, held)) = shared {
-                shared.connected_without(held);
-            }
             None
         } else {
             let mark = mark(&self.client);

@@ -64,6 +64,16 @@ impl Place {
         self.safe() > other.safe()
     }
 
+    /// Whether what stands there is to be read from this place on.
+    #[must_use]
+    pub fn has_before(&self, id: Id) -> bool {
+        if self.is_exact {
+            id > self.id
+        } else {
+            id >= self.safe()
+        }
+    }
+
     /// All before this was delivered.
     fn safe(&self) -> Id {
         if self.is_exact {

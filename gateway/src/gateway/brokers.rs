@@ -272,7 +272,7 @@ fn kept(config: &Config) -> shared_sessions::Settings {
         keep: config.cluster.pod_loss.keep,
         rest: config.cluster.clientids.ttl,
         patience: config.broker.shared.timeout,
-        messages: config.sessions.message_queue as usize,
+        most: clients::limits(&config.sessions).queue,
     }
 }
 

@@ -4,16 +4,24 @@
 use std::sync::{Arc, atomic::Ordering::Relaxed};
 
 use super::{Counts, Index};
-use crate::{cluster::Cluster, connection::CloseReason, registry::Registry};
+use crate::{
+    cluster::Cluster, connection::CloseReason, registry::Registry, shared_sessions::SharedSessions,
+};
 
 /// Watches for it, for ever.
-pub(super) async fn watch(cluster: Cluster, index: Index, registry: Registry, counts: Arc<Counts>) {
+pub(super) async fn watch(
+    cluster: Cluster,
+    index: Index,
+    (registry, sessions): (Registry, SharedSessions),
+    counts: Arc<Counts>,
+) {
     let mut lives = cluster.lives();
     while lives.changed().await.is_ok() {
         let fenced = lives.borrow_and_update().fenced.clone();
         if fenced.is_some_and(|life| life == cluster.life()) {
             let life = cluster.begin_life();
             index.begin(&life);
+            sessions.lose_all();
             counts.fenced.fetch_add(1, Relaxed);
             let connections = registry.snapshot();
             tracing::error!(

@@ -21,7 +21,7 @@ use crate::{
     backoff::jittered,
     connection::CloseReason,
     handler::{Bound, Failure, Method, frame, key_of},
-    redis,
+    redis, shared_sessions,
 };
 
 /// Between two tries to reach a handler.
@@ -122,14 +122,26 @@ impl Heir {
         }
     }
 
-    /// The sessions of its clients go on here. False where another pod has become the heir meanwhile.
+    /// The sessions of its clients go on here. False where another pod has to go on with them.
     async fn take_over_sessions(&self, life: &str) -> Result<bool, redis::Failure> {
         let mut cursor = 0;
         loop {
-            cursor = self.with.sessions.inherit(life, cursor).await?;
-            if cursor == 0 {
-                return Ok(true);
-            }
+            cursor = match self.with.sessions.inherit(life, cursor).await {
+                Ok(Some(0)) => return Ok(true),
+                Ok(Some(next)) => next,
+                Ok(None) => {
+                    tracing::warn!(
+                        life,
+                        "no room for more sessions of a pod that is gone (sessions.max_sessions); others take them, or their clients"
+                    );
+                    return Ok(false);
+                }
+                Err(shared_sessions::Error::Redis(failure)) => return Err(failure),
+                Err(error) => {
+                    tracing::warn!(life, %error, "sessions of a pod that is gone are taken over later");
+                    return Ok(false);
+                }
+            };
             if self.estates.inherit(life, Duration::ZERO).await? == Standing::Stranger {
                 return Ok(false);
             }

@@ -10,12 +10,13 @@ impl Metrics {
             sessions.counts(),
             (
                 "exproto_shared_sessions",
-                "Persistent sessions over all pods: saved (Redis was told of one), fetched (brought here for its client), inherited (of a dead pod, brought here), handed_over (gone to another pod); not_fetched (Redis could not be asked for one in time), gaps (brought here, and the logs did not tell all that came in between).",
+                "Persistent sessions over all pods: saved (Redis was told of one), not_saved (it could not be), fetched (brought here for its client), inherited (of a dead pod, brought here), handed_over (gone to another pod); not_fetched (one could not be looked for, and its client was asked to try again), gaps (brought here, and the logs did not tell all that came in between).",
             ),
             (
                 "event",
                 &[
                     ("saved", |counts| &counts.saved),
+                    ("not_saved", |counts| &counts.not_saved),
                     ("fetched", |counts| &counts.fetched),
                     ("inherited", |counts| &counts.inherited),
                     ("handed_over", |counts| &counts.handed_over),

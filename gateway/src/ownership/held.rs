@@ -27,7 +27,9 @@ pub struct Held {
     is_unfetched: AtomicBool,
     /// For how long a session outlives its client, in milliseconds; 0 where there is none.
     expiry: AtomicU64,
-    /// Redis has no session of it.
+    /// What this pod has written last of a session; empty where it has not.
+    written: Mutex<String>,
+    /// That is not what Redis has.
     is_unsaved: AtomicBool,
     table: Weak<Inner>,
 }
@@ -53,6 +55,11 @@ impl Slot {
         self.0.clone()
     }
 
+    /// Whether nobody has it any more.
+    pub(super) fn is_over(&self) -> bool {
+        self.0.strong_count() == 0
+    }
+
     pub(super) fn is_of(&self, held: &Held) -> bool {
         std::ptr::eq(self.0.as_ptr(), held)
     }
@@ -68,6 +75,7 @@ impl Held {
             state: Mutex::new(State::Free),
             is_unfetched: AtomicBool::new(false),
             expiry: AtomicU64::new(0),
+            written: Mutex::default(),
             is_unsaved: AtomicBool::new(false),
             table: Arc::downgrade(table),
         });
@@ -84,9 +92,9 @@ impl Held {
             let Claimed {
                 claim,
                 former,
-                has_session,
+                written,
             } = make().await;
-            let is_unfetched = has_session || former.is_some();
+            let is_unfetched = !written.is_empty() || former.is_some();
             self.is_unfetched.store(is_unfetched, Relaxed);
             *self.former.lock() = former;
             AtomicU64::new(claim)
@@ -169,6 +177,11 @@ impl Held {
         self.is_unfetched.swap(false, Relaxed)
     }
 
+    /// It could not be looked for.
+    pub fn note_unfetched(&self) {
+        self.is_unfetched.store(true, Relaxed);
+    }
+
     /// A session of it outlives its client by so long.
     pub fn set_expiry(&self, expiry: Duration) {
         let expiry = u64::try_from(expiry.as_millis()).unwrap_or(u64::MAX);
@@ -180,12 +193,20 @@ impl Held {
         Duration::from_millis(self.expiry.load(Relaxed))
     }
 
-    /// Redis has no session of it.
-    pub(super) fn note_unsaved(&self) {
-        self.is_unsaved.store(true, Relaxed);
+    /// This pod has written that of a session.
+    pub fn note_written(&self, written: &str) {
+        written.clone_into(&mut self.written.lock());
     }
 
-    /// Whether Redis was found to have no session of it since this was last asked.
+    /// Redis says what was written last of it.
+    pub(super) fn compare(&self, written: &str) {
+        let own = self.written.lock();
+        if !own.is_empty() && *own != written {
+            self.is_unsaved.store(true, Relaxed);
+        }
+    }
+
+    /// Whether Redis was found to have something else since this was last asked.
     #[must_use]
     pub fn take_unsaved(&self) -> bool {
         self.is_unsaved.swap(false, Relaxed)

@@ -63,18 +63,13 @@ impl Inner {
     }
 }
 
-/// Whether it would fail again: what stands in Redis there is not ours.
+/// Whether it would fail again; then it is said.
 fn is_lasting(failure: &Failure) -> bool {
-    let is_foreign = match failure {
-        Failure::Refused { code, .. } => &**code == "WRONGTYPE",
-        Failure::Unexpected(_) => true,
-        Failure::Away(_) | Failure::TimedOut { .. } | Failure::Lost => false,
-    };
-    if !is_foreign {
-        return false;
+    let is_foreign = failure.is_foreign();
+    if is_foreign {
+        tracing::warn!(%failure, "what stands in Redis in place of a clientid's owner was not written by a pod");
     }
-    tracing::warn!(%failure, "what stands in Redis in place of a clientid's owner was not written by a pod");
-    true
+    is_foreign
 }
 
 /// Tells Redis of clientids that it did not answer for, until it does. Runs for ever.

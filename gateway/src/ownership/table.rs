@@ -16,7 +16,7 @@ local pod, old = redis.call('HGET', KEYS[1], 'pod'), redis.call('HGET', KEYS[1],
 local claim = string.format('%.0f', math.max(now, (tonumber(old) or 0) + 1))
 redis.call('HSET', KEYS[1], 'pod', ARGV[1], 'claim', claim)
 if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[2]) then redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
-return {claim, pod or '', redis.call('HEXISTS', KEYS[1], 'session')}
+return {claim, pod or '', redis.call('HGET', KEYS[1], 'session.write') or ''}
 ";
 
 /// As long as nobody has claimed it since.
@@ -35,20 +35,26 @@ local pod, old = redis.call('HGET', KEYS[1], 'pod'), redis.call('HGET', KEYS[1],
 local known, claim = tonumber(old) or 0, tonumber(ARGV[2])
 local former = ''
 if pod and pod ~= ARGV[1] then
-  if known > claim or (known == claim and pod > ARGV[1]) then return {'0', '', 0} end
+  if known > claim or (known == claim and pod > ARGV[1]) then return {'0', '', ''} end
   former = pod
 end
 claim = string.format('%.0f', math.max(known, claim))
 redis.call('HSET', KEYS[1], 'pod', ARGV[1], 'claim', claim)
 redis.call('PEXPIRE', KEYS[1], ARGV[3])
 redis.call('PEXPIRE', KEYS[2], ARGV[3])
-return {claim, former, redis.call('HEXISTS', KEYS[1], 'session')}
+return {claim, former, redis.call('HGET', KEYS[1], 'session.write') or ''}
 ";
 
+/// Who had a session leaves by which claim that ended, so that nobody who had it before writes it again.
 const RELEASE: &str = r"
 local pod, claim = redis.call('HGET', KEYS[1], 'pod'), redis.call('HGET', KEYS[1], 'claim')
-local is_own = pod == ARGV[1] and claim == ARGV[2]
-if is_own and redis.call('HEXISTS', KEYS[1], 'session') == 0 then redis.call('DEL', KEYS[1]) end
+if pod ~= ARGV[1] or claim ~= ARGV[2] or redis.call('HEXISTS', KEYS[1], 'session') == 1 then return 0 end
+if redis.call('HEXISTS', KEYS[1], 'session.claim') == 1 then
+  redis.call('HDEL', KEYS[1], 'pod', 'claim')
+  redis.call('PEXPIRE', KEYS[1], ARGV[3])
+else
+  redis.call('DEL', KEYS[1])
+end
 return 0
 ";
 
@@ -70,8 +76,8 @@ pub(super) struct Claimed {
     pub(super) claim: u64,
     /// Which other pod had it.
     pub(super) former: Option<Pod>,
-    /// There is a session.
-    pub(super) has_session: bool,
+    /// What was written last of a session; empty where there is none.
+    pub(super) written: String,
 }
 
 /// What Redis says of a claim of this pod.
@@ -82,8 +88,8 @@ pub(super) enum Renewed {
         claim: u64,
         /// Another pod had it by a lower one.
         former: Option<Pod>,
-        /// There is a session.
-        has_session: bool,
+        /// What was written last of a session.
+        written: String,
     },
     /// Another pod has a higher one.
     Lost,
@@ -155,14 +161,14 @@ impl Table {
         let Claimed {
             claim,
             former,
-            has_session,
+            written,
         } = self.read(answer)?;
         Ok(match claim {
             0 => Renewed::Lost,
             claim => Renewed::Own {
                 claim,
                 former,
-                has_session,
+                written,
             },
         })
     }
@@ -170,7 +176,8 @@ impl Table {
     /// This pod has it no more, if it still had it by that claim.
     pub(super) async fn release(&self, clientid: &str, claim: u64) -> Result<(), Failure> {
         let claim = claim.to_string();
-        let arguments = [self.own.as_bytes(), claim.as_bytes()];
+        let ttl = self.ttl.as_millis().to_string();
+        let arguments = [self.own.as_bytes(), claim.as_bytes(), ttl.as_bytes()];
         let key = self.names.client(clientid);
         self.link
             .script(&self.release, &[&key], &arguments)
@@ -178,12 +185,12 @@ impl Table {
             .map(|_: u8| ())
     }
 
-    fn read(&self, (claim, former, has_session): (String, String, u8)) -> Result<Claimed, Failure> {
+    fn read(&self, (claim, former, written): (String, String, String)) -> Result<Claimed, Failure> {
         let is_another = !former.is_empty() && *former != *self.own;
         Ok(Claimed {
             claim: number(&claim)?,
             former: is_another.then(|| former.into()),
-            has_session: has_session == 1,
+            written,
         })
     }
 }

@@ -51,6 +51,16 @@ pub enum Failure {
 }
 
 impl Failure {
+    /// Whether it would fail again: what stands in Redis there is not ours.
+    #[must_use]
+    pub fn is_foreign(&self) -> bool {
+        match self {
+            Self::Refused { code, .. } => &**code == "WRONGTYPE",
+            Self::Unexpected(_) => true,
+            Self::Away(_) | Self::TimedOut { .. } | Self::Lost => false,
+        }
+    }
+
     /// Whether Redis may have carried it out, or may still. Where it may not, trying again is safe.
     #[must_use]
     pub fn may_be_done(&self) -> bool {

@@ -1,6 +1,10 @@
 //! What came for a session while it was with no pod: it is read in the logs, for all sessions together that come at a time.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::Duration,
+};
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use tokio::{
@@ -9,8 +13,8 @@ use tokio::{
 };
 
 use crate::{
-    broker::{Filter, Message, Trie, Wanters},
-    cluster::{Id, Logs, Partition, Place},
+    broker::{Filter, Message, Trie, Wanters, queue::Limits},
+    cluster::{Id, Logs, Place},
     redis::Failure,
 };
 
@@ -22,6 +26,8 @@ const LOGS: usize = 16;
 const ENTRIES: usize = 500;
 /// Sessions that wait for that.
 const WAITING: usize = 10_000;
+/// Readers whose places are in the same ten seconds read together.
+const ABOUT: u64 = 10_000;
 /// Longer than anything is kept.
 const ALWAYS: Duration = Duration::from_secs(u32::MAX as u64);
 
@@ -49,8 +55,8 @@ struct Wish {
     places: Vec<Place>,
     /// For how long the session was away.
     away: Duration,
-    /// No more messages than that, the latest ones.
-    most: usize,
+    /// No more than that, the latest ones.
+    most: Limits,
     reply: oneshot::Sender<Result<Missed, Failure>>,
 }
 
@@ -61,13 +67,13 @@ impl Between {
         (Self(sender), answer(logs, wishes))
     }
 
-    /// What these filters want of the logs from these places on: of `most` messages at most, the latest ones.
+    /// What these filters want of the logs from these places on: no more than `most`, the latest ones.
     pub(super) async fn missed(
         &self,
         filters: &[Wanted],
         places: Vec<Place>,
         away: Duration,
-        most: usize,
+        most: Limits,
     ) -> Result<Missed, Failure> {
         let (reply, answer) = oneshot::channel();
         let wish = Wish {
@@ -104,9 +110,35 @@ async fn answer(logs: Logs, mut wishes: mpsc::Receiver<Wish>) {
 }
 
 /// Puts them in order, and keeps so many at most.
-fn keep_latest(messages: &mut Vec<(Id, Arc<Message>)>, most: usize) {
+fn keep_latest(messages: &mut Vec<(Id, Arc<Message>)>, most: Limits) {
     messages.sort_by_key(|(id, _)| *id);
-    messages.drain(..messages.len().saturating_sub(most));
+    let mut bytes = 0;
+    let latest = messages.iter().rev().take(most.messages);
+    let fits = |(_, message): &&(Id, Arc<Message>)| {
+        bytes += message.size();
+        bytes <= most.bytes
+    };
+    let count = latest.take_while(fits).count();
+    messages.drain(..messages.len() - count);
+}
+
+/// Messages of one session while the logs are read.
+#[derive(Default)]
+struct Found {
+    messages: Vec<(Id, Arc<Message>)>,
+    bytes: usize,
+}
+
+impl Found {
+    fn add(&mut self, id: Id, message: Arc<Message>, most: Limits) {
+        self.bytes += message.size();
+        self.messages.push((id, message));
+        if self.messages.len() > 2 * most.messages || self.bytes > 2 * most.bytes {
+            keep_latest(&mut self.messages, most);
+            let sizes = self.messages.iter().map(|(_, message)| message.size());
+            self.bytes = sizes.sum();
+        }
+    }
 }
 
 /// Who wants what since when: wishes by their numbers.
@@ -122,14 +154,15 @@ impl Wanters for Wanting {
 struct Reading<'a> {
     wishes: &'a [Wish],
     wanted: Trie<Wanting>,
-    /// Who reads which log from where, in the order of their numbers.
-    readers: BTreeMap<Partition, Vec<(usize, Place)>>,
+    /// Who reads a log from where, in the order of their numbers.
+    readers: Vec<Vec<(usize, Place)>>,
 }
 
 /// What one log has, for whom.
 struct Part {
-    messages: Vec<(usize, Id, Arc<Message>)>,
-    readers: Vec<usize>,
+    /// By the number of the wish.
+    found: HashMap<usize, Found>,
+    readers: Vec<(usize, Place)>,
     place: Place,
     has_hole: bool,
 }
@@ -144,55 +177,47 @@ impl<'a> Reading<'a> {
                 wanting.0.push((number, *since));
             }
             for place in &wish.places {
-                let readers = readers.entry(place.partition).or_default();
-                readers.push((number, *place));
+                // Those that were away for about as long are served at once.
+                let about = (place.partition, place.mark, place.id.ms / ABOUT);
+                readers.entry(about).or_default().push((number, *place));
             }
         }
         Self {
             wishes,
             wanted,
-            readers,
+            readers: readers.into_values().collect(),
         }
     }
 
     async fn read(&self, logs: &Logs) -> Result<Vec<Missed>, Failure> {
         let mut all: Vec<_> = self.wishes.iter().map(|_| Missed::default()).collect();
-        let readers: Vec<_> = self.readers.values().cloned().collect();
-        let mut parts = stream::iter(readers)
+        let mut parts = stream::iter(self.readers.clone())
             .map(async |readers| self.read_part(logs, readers).await)
             .buffered(LOGS);
         while let Some(part) = parts.try_next().await? {
-            for number in part.readers {
+            for (number, _) in part.readers {
                 all[number].places.push(part.place);
                 all[number].has_hole |= part.has_hole;
             }
-            for (number, id, message) in part.messages {
+            for (number, found) in part.found {
                 let messages = &mut all[number].messages;
-                messages.push((id, message));
-                let most = self.wishes[number].most;
-                if messages.len() >= 2 * most {
-                    keep_latest(messages, most);
-                }
+                messages.extend(found.messages);
+                keep_latest(messages, self.wishes[number].most);
             }
-        }
-        for (missed, wish) in all.iter_mut().zip(self.wishes) {
-            keep_latest(&mut missed.messages, wish.most);
         }
         Ok(all)
     }
 
     /// Reads one log, from the first place of all who want it on to where it ended when it was first looked at.
     async fn read_part(&self, logs: &Logs, readers: Vec<(usize, Place)>) -> Result<Part, Failure> {
-        let numbers: Vec<_> = readers.iter().map(|(number, _)| *number).collect();
-        // By far the most were with one pod, and so at one place.
         let places = readers.iter().map(|(_, place)| *place);
         let first = places.reduce(|one, other| if one.is_beyond(&other) { other } else { one });
-        let away = numbers.iter().map(|&number| self.wishes[number].away);
+        let away = readers.iter().map(|(number, _)| self.wishes[*number].away);
         let mut away = away.max().unwrap_or_default();
         let mut part = Part {
+            found: HashMap::new(),
             place: first.expect("each log has a reader"),
-            messages: Vec::new(),
-            readers: numbers,
+            readers,
             has_hole: false,
         };
         let mut end = None;
@@ -222,10 +247,15 @@ impl<'a> Reading<'a> {
         });
         numbers.sort_unstable();
         numbers.dedup();
-        numbers.retain(|number| part.readers.binary_search(number).is_ok());
-        let some = numbers
-            .into_iter()
-            .map(|number| (number, id, message.clone()));
-        part.messages.extend(some);
+        for number in numbers {
+            let reader = part
+                .readers
+                .binary_search_by_key(&number, |reader| reader.0);
+            let place = reader.ok().map(|at| part.readers[at].1);
+            if place.is_some_and(|place| place.has_before(id)) {
+                let found = part.found.entry(number).or_default();
+                found.add(id, message.clone(), self.wishes[number].most);
+            }
+        }
     }
 }

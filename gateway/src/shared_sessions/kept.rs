@@ -2,7 +2,10 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Weak},
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
@@ -14,8 +17,12 @@ use super::{
     table::{Table, Writing, Written},
 };
 use crate::{
-    broker::{Filter, Keeper, Qos, Queue, queue::Backup},
+    broker::{
+        Filter, Keeper, Qos, Queue,
+        queue::{Backup, Numbers},
+    },
     clock,
+    cluster::Position,
     ownership::Held,
     redis::Failure,
 };
@@ -30,8 +37,12 @@ pub(super) struct Kept {
     /// The clientid is this pod's as long as it has the session.
     pub(super) held: Arc<Held>,
     queue: Weak<Queue>,
+    /// How the names of its writings begin.
+    name: String,
     state: Mutex<State>,
     saved: tokio::sync::Mutex<Saved>,
+    /// Another pod has taken this one for dead, and has it.
+    is_taken: AtomicBool,
     all: Weak<Inner>,
 }
 
@@ -69,21 +80,27 @@ struct Saved {
     life: Option<String>,
     /// The version.
     version: u64,
-    /// The numbers of the oldest message and of the next one; none where it is not known what is there.
-    messages: Option<(u64, u64)>,
+    /// The name of the last writing, and the messages that it left; none where it is not known what is there.
+    last: Option<(String, Numbers)>,
+    /// Counts the writings.
+    writings: u64,
 }
 
 impl Saved {
     /// Whether Redis has the session as it is; then it is noted what came and went in between.
     fn is_as_it_was(&mut self, version: u64, queue: &Queue) -> bool {
-        let Some((known, now)) = self.messages.zip(queue.numbers()) else {
+        let Some(now) = queue.numbers() else {
+            self.last = None;
+            return false;
+        };
+        let Some((_, known)) = &mut self.last else {
             return false;
         };
         // Nothing waited and nothing waits, whatever came in between.
-        let is_empty = known.0 == known.1 && now.0 == now.1;
-        let is_same = version == self.version && (known == now || is_empty);
+        let is_empty = known.count() == 0 && now.count() == 0;
+        let is_same = version == self.version && (*known == now || is_empty);
         if is_same {
-            self.messages = Some(now);
+            *known = now;
         }
         is_same
     }
@@ -102,12 +119,14 @@ impl Kept {
             clientid: held.clientid().clone(),
             held: held.clone(),
             queue: Arc::downgrade(queue),
+            name: format!("{:016x}:", fastrand::u64(..)),
             state: Mutex::new(State {
                 standing,
                 filters: filters.into_iter().collect(),
                 version: 1,
             }),
             saved: tokio::sync::Mutex::default(),
+            is_taken: AtomicBool::new(false),
             all: Arc::downgrade(all),
         });
         queue.keep(kept.clone());
@@ -132,10 +151,15 @@ impl Kept {
 
     /// Its client is not connected any more.
     pub(super) fn parked(&self) {
-        self.change(|state| {
-            let expiry = u64::try_from(state.standing.expiry.as_millis()).unwrap_or(u64::MAX);
-            state.standing.ends_at = Some(clock::now().saturating_add(expiry));
-        });
+        let expiry = self.state.lock().standing.expiry;
+        self.ends_in(expiry);
+    }
+
+    /// It waits for its client for so long.
+    pub(super) fn ends_in(&self, rest: Duration) {
+        let rest = u64::try_from(rest.as_millis()).unwrap_or(u64::MAX);
+        let ends_at = clock::now().saturating_add(rest);
+        self.change(|state| state.standing.ends_at = Some(ends_at));
     }
 
     fn change(&self, change: impl FnOnce(&mut State)) {
@@ -144,14 +168,37 @@ impl Kept {
         state.version += 1;
     }
 
-    /// Has Redis keep it as it is now. None where that is what it has.
-    pub(super) async fn save(&self, table: &Table, life: &str) -> Result<Option<Written>, Failure> {
+    /// Another pod has taken this one for dead, and has it: what is here of it is not kept.
+    pub(super) fn note_taken(&self) {
+        self.is_taken.store(true, Relaxed);
+    }
+
+    /// Whether one has.
+    pub(super) fn is_taken(&self) -> bool {
+        self.is_taken.load(Relaxed)
+    }
+
+    /// It is not listed any more.
+    pub(super) async fn note_unlisted(&self) {
+        self.saved.lock().await.life = None;
+    }
+
+    /// Has Redis keep it as it is now; where it is given up, with how far this pod had heard. None where Redis has it so.
+    pub(super) async fn save(
+        &self,
+        table: &Table,
+        life: &str,
+        heard: Option<&Position>,
+    ) -> Result<Option<Written>, Failure> {
         let mut saved = self.saved.lock().await;
         if self.held.take_unsaved() {
-            *saved = Saved::default();
+            *saved = Saved {
+                writings: saved.writings,
+                ..Saved::default()
+            };
         }
         loop {
-            match self.save_since(&mut saved, table, life).await? {
+            match self.save_since(&mut saved, table, (life, heard)).await? {
                 // Then all of it is written.
                 Some(Written::Differs) => {}
                 written => return Ok(written),
@@ -163,67 +210,83 @@ impl Kept {
         &self,
         saved: &mut Saved,
         table: &Table,
-        life: &str,
+        (life, heard): (&str, Option<&Position>),
     ) -> Result<Option<Written>, Failure> {
         let Some(queue) = self.queue.upgrade() else {
             return Ok(None);
         };
         let is_listed = saved.life.as_deref() == Some(life);
-        if is_listed && saved.is_as_it_was(self.state.lock().version, &queue) {
+        let is_same = saved.is_as_it_was(self.state.lock().version, &queue);
+        if is_listed && is_same && heard.is_none() {
             return Ok(None);
         }
         let state = self.state.lock().clone();
-        let from = saved.messages.map_or(0, |(_, next)| next);
-        let Some(backup) = queue.backup(from) else {
+        let since = saved.last.as_ref().map(|(_, numbers)| *numbers);
+        let Some(backup) = queue.backup(since) else {
             return Ok(None);
         };
         if !is_listed {
             table.list(life, &self.clientid).await?;
         }
+        saved.writings += 1;
+        let name = format!("{}{}", self.name, saved.writings);
         // It may be done although it fails.
-        let known = saved.messages.take();
-        let written = self.write(table, life, (&state, &backup), known).await?;
+        let last = saved.last.take();
+        self.held.note_written(&name);
+        let since = last
+            .as_ref()
+            .map(|(last, known)| (&**last, known.gone_by(backup.numbers)));
+        let sealed = self.sealed(table, life, &state, (&backup, heard));
+        let written = table
+            .save(&self.writing(&sealed, &state, &name, since))
+            .await?;
         if let Written::Done(time) = written {
-            *saved = Saved {
-                life: Some(life.to_owned()),
-                version: state.version,
-                messages: Some((backup.first, backup.next)),
-            };
+            saved.life = Some(life.to_owned());
+            saved.version = state.version;
+            saved.last = Some((name, backup.numbers));
             self.note_since(&state.filters, time.saturating_sub(LATE));
         }
         Ok(Some(written))
     }
 
-    /// Writes it, where Redis has the messages of these numbers.
-    async fn write(
+    /// The session and what is new of what waits, sealed.
+    fn sealed(
         &self,
         table: &Table,
         life: &str,
-        (state, backup): (&State, &Backup),
-        known: Option<(u64, u64)>,
-    ) -> Result<Written, Failure> {
-        let (sealer, claim) = (table.sealer(), self.held.number());
-        let State {
-            standing, filters, ..
-        } = state;
-        let names = (&*self.clientid, life, claim);
-        let session = seal(sealer, names, standing, filters, backup);
+        state: &State,
+        (backup, heard): (&Backup, Option<&Position>),
+    ) -> (Vec<u8>, Vec<Vec<u8>>) {
+        let sealer = table.sealer();
+        let names = (&*self.clientid, life, self.held.number());
+        let session = seal(
+            sealer,
+            names,
+            &state.standing,
+            &state.filters,
+            (backup, heard),
+        );
         let messages = backup.messages.iter();
-        let messages: Vec<_> = messages
-            .map(|message| seal_message(sealer, &self.clientid, message))
-            .collect();
-        let writing = Writing {
+        let messages = messages.map(|message| seal_message(sealer, &self.clientid, message));
+        (session, messages.collect())
+    }
+
+    fn writing<'a>(
+        &'a self,
+        (session, messages): &'a (Vec<u8>, Vec<Vec<u8>>),
+        state: &State,
+        name: &'a str,
+        since: Option<(&'a str, u32)>,
+    ) -> Writing<'a> {
+        Writing {
             clientid: &self.clientid,
-            claim,
-            session: &session,
-            expiry: standing.expiry,
-            had: known.map(|(first, next)| {
-                let had = next - first;
-                (had, (backup.first - first).min(had))
-            }),
-            messages: &messages,
-        };
-        table.save(&writing).await
+            claim: self.held.number(),
+            session,
+            expiry: state.standing.expiry,
+            name,
+            since,
+            messages,
+        }
     }
 
     /// These filters were subscribed then at the latest.
@@ -242,13 +305,13 @@ impl Kept {
 
     /// Has Redis keep it no more, once nothing is on its way there.
     pub(super) async fn forget(&self, table: &Table) -> Result<(), Failure> {
-        let mut saved = self.saved.lock().await;
-        table.forget(&self.clientid, self.held.number()).await?;
-        if let Some(life) = &saved.life {
-            table.unlist(life, &self.clientid).await?;
+        let saved = self.saved.lock().await;
+        let claim = self.held.number();
+        table.forget(&self.clientid, claim, &self.name).await?;
+        match &saved.life {
+            Some(life) => table.unlist(life, &self.clientid).await,
+            None => Ok(()),
         }
-        *saved = Saved::default();
-        Ok(())
     }
 }
 
@@ -270,7 +333,6 @@ impl Keeper for Kept {
     }
 
     fn ended(&self) {
-        self.held.set_expiry(Duration::ZERO);
         if let Some(all) = self.all.upgrade() {
             all.ended(self);
         }

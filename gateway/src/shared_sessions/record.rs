@@ -15,7 +15,7 @@ use crate::{
         topic::MAX_LEVELS,
     },
     clock,
-    cluster::{envelope, message},
+    cluster::{Position, envelope, message},
     seal::{Kind, Sealer},
 };
 
@@ -25,6 +25,8 @@ pub(super) struct Record {
     pub(super) life: String,
     pub(super) standing: Standing,
     pub(super) filters: Vec<(Filter, Subscribed)>,
+    /// How far that pod had heard when it gave the session up.
+    pub(super) heard: Option<Position>,
     pub(super) restored: Restored,
 }
 
@@ -61,6 +63,7 @@ impl Record {
         };
         let (ids, _) = session.recent.as_chunks::<16>();
         Some(Self {
+            heard: Position::open(sealer, &session.heard),
             filters: session.filters.iter().filter_map(filter).collect(),
             restored: Restored {
                 waiting: found.messages.into_iter().filter_map(read).collect(),
@@ -94,7 +97,7 @@ pub(super) fn seal(
     (clientid, life, claim): (&str, &str, u64),
     standing: &Standing,
     filters: &BTreeMap<Filter, Subscribed>,
-    backup: &Backup,
+    (backup, heard): (&Backup, Option<&Position>),
 ) -> Vec<u8> {
     let filter = |(filter, subscribed): (&Filter, &Subscribed)| SessionFilter {
         filter: filter.to_string(),
@@ -111,6 +114,7 @@ pub(super) fn seal(
         filters: filters.iter().map(filter).collect(),
         unconfirmed: u32::try_from(backup.unconfirmed).unwrap_or(u32::MAX),
         taken: backup.taken,
+        heard: heard.map(|heard| heard.seal(sealer)).unwrap_or_default(),
         recent: backup
             .recent
             .iter()

@@ -1,31 +1,34 @@
-//! Bringing sessions back that another pod had: what Redis has of them, and what the logs have since.
+//! Bringing sessions here that another pod had: what Redis has of them, and what the logs have since.
 
 use std::{
     collections::HashMap,
-    sync::{Arc, atomic::Ordering::Relaxed},
+    sync::{Arc, Weak, atomic::Ordering::Relaxed},
     time::Duration,
 };
 
-use futures_util::{StreamExt as _, future::join_all, stream};
+use futures_util::{StreamExt as _, TryStreamExt as _, future::try_join_all, stream};
 use tokio::time::{sleep, timeout};
 
 use super::{
-    Inner, Kept, Over, Restoring, SharedSessions,
+    Error, Inner, Kept, SharedSessions,
     between::{Missed, Wanted},
     record::Record,
 };
 use crate::{
-    broker::{Queue, Session},
+    backoff::{PAUSE, jittered},
+    broker::{Queue, Session, others::Away},
     clock,
-    cluster::{Partition, Place, Position},
+    cluster::{Partition, Place, Position, Whereabouts},
     ownership::{Held, shown},
     redis::Failure,
 };
 
 /// Sessions of a dead pod that are looked for at once.
 const AT_ONCE: usize = 64;
+/// How often the logs are looked at once more, where Redis does not answer.
+const LOOKS: u32 = 20;
 
-/// One that is being brought back.
+/// One that is being brought here.
 struct Returning {
     held: Arc<Held>,
     record: Record,
@@ -41,89 +44,111 @@ struct Subscribed {
     filters: Vec<Wanted>,
 }
 
-impl SharedSessions {
-    /// Brings the client's session here, where another pod had one: it is then one of this pod without a connection.
-    pub async fn fetch(&self, held: &Arc<Held>, mark: &str) {
-        let (inner, held, mark) = (self.0.clone(), held.clone(), mark.to_owned());
-        let patience = inner.settings.patience;
-        let fetch = async move { timeout(patience, inner.fetch(&held, &mark)).await };
-        // Whoever waits for it may go away; the client finds it the next time.
-        let why = match tokio::spawn(fetch).await {
-            Ok(Ok(Ok(()))) => return,
-            Ok(Ok(Err(failure))) => failure.to_string(),
-            Ok(Err(_)) | Err(_) => "it takes too long".to_owned(),
-        };
-        self.0.counts.not_fetched.fetch_add(1, Relaxed);
-        tracing::warn!(
-            why,
-            "a client does not find its session, as Redis could not be asked for it"
-        );
-    }
+/// One for which the logs are to be looked at once more.
+struct Again {
+    queue: Weak<Queue>,
+    filters: Vec<Wanted>,
+    places: Vec<Place>,
+}
 
-    /// Takes over some of the sessions of a dead pod, from there on. Where to go on; 0 where that was all.
+impl SharedSessions {
+    /// Brings the session of a client here, where another pod had one, if it has that mark: it is then one of this pod
+    /// without a connection. Without a mark the client wants none, and what Redis has is over.
     ///
     /// # Errors
-    /// Redis does not answer; what is left is taken over when this is tried again.
-    pub async fn inherit(&self, life: &str, cursor: u64) -> Result<u64, Failure> {
+    /// Redis cannot be asked for it. It is still there for a client that comes again.
+    pub async fn fetch(&self, held: &Arc<Held>, mark: Option<String>) -> Result<(), Away> {
+        let (inner, wanted) = (self.0.clone(), held.clone());
+        let patience = inner.settings.patience;
+        // Whoever waits for it may go away; then it waits here.
+        let fetch = async move { timeout(patience, inner.fetch(&wanted, mark)).await };
+        let why = match tokio::spawn(fetch).await {
+            Ok(Ok(Ok(()))) => return Ok(()),
+            Ok(Ok(Err(error))) => error.to_string(),
+            Ok(Err(_)) | Err(_) => {
+                format!("it takes longer than {patience:?} (broker.shared.timeout)")
+            }
+        };
+        held.note_unfetched();
+        self.0.counts.not_fetched.fetch_add(1, Relaxed);
+        Err(Away(format!(
+            "the client's session cannot be looked for, try again: {why}"
+        )))
+    }
+
+    /// Takes over some of the sessions of a dead pod, from there on. Where to go on, 0 where that was all; none where
+    /// this pod has no room for more.
+    ///
+    /// # Errors
+    /// What is left is taken over when this is tried again.
+    pub async fn inherit(&self, life: &str, cursor: u64) -> Result<Option<u64>, Error> {
         let inner = &self.0;
         let (next, clientids) = inner.table.listed(life, cursor).await?;
-        let clientids: Vec<Arc<str>> = clientids.into_iter().map(Arc::from).collect();
-        inner.restoring.lock().extend(clientids.iter().cloned());
-        let restoring = Restoring {
-            clientids: clientids.clone(),
-            all: Arc::downgrade(inner),
-        };
-        let found = stream::iter(clientids.clone())
+        let clientids = clientids.into_iter().map(Arc::from);
+        if !self.0.with.sessions.have_room(clientids.len()) {
+            return Ok(None);
+        }
+        let moving = inner.try_moving(clientids);
+        if inner.is_leaving.load(Relaxed) {
+            return Ok(None);
+        }
+        let found = stream::iter(moving.clientids.clone())
             .map(async |clientid| inner.claim(life, &clientid).await);
-        let found: Vec<_> = found.buffer_unordered(AT_ONCE).collect().await;
-        let found: Result<Vec<_>, _> = found.into_iter().collect();
-        let returning: Vec<_> = found?.into_iter().flatten().collect();
-        if !returning.is_empty() {
-            let count = returning.len();
+        let found: Vec<_> = found.buffer_unordered(AT_ONCE).try_collect().await?;
+        let returning: Vec<_> = found.into_iter().flatten().collect();
+        let count = returning.len();
+        inner.restore(returning).await?;
+        if count > 0 {
             tracing::info!(life, count, "sessions of a pod that is gone go on here");
             inner.counts.inherited.fetch_add(count as u64, Relaxed);
         }
-        inner.restore(returning).await;
-        drop(restoring);
-        let settled =
-            stream::iter(clientids).map(async |clientid| inner.settle(life, &clientid).await);
-        let settled: Vec<_> = settled.buffer_unordered(AT_ONCE).collect().await;
-        settled.into_iter().collect::<Result<(), _>>()?;
+        let settled = stream::iter(moving.clientids.clone())
+            .map(async |clientid| inner.settle(life, &clientid).await);
+        let _: Vec<()> = settled.buffer_unordered(AT_ONCE).try_collect().await?;
         if next == 0 {
             inner.table.bury(life).await?;
         }
-        Ok(next)
+        Ok(Some(next))
     }
 }
 
 impl Inner {
-    async fn fetch(self: &Arc<Self>, held: &Arc<Held>, mark: &str) -> Result<(), Failure> {
+    async fn fetch(self: &Arc<Self>, held: &Arc<Held>, mark: Option<String>) -> Result<(), Error> {
         let clientid = held.clientid();
-        self.not_restoring(clientid).await;
-        if self.with.sessions.has(clientid) || !held.take_unfetched() {
+        let _moving = self.moving(clientid).await;
+        self.abandon_older(held);
+        // It may be here since an earlier try.
+        if !held.take_unfetched() || self.kept(clientid).is_some() {
             return Ok(());
         }
+        let claim = held.number();
+        let Some(mark) = mark else {
+            return Ok(self.table.forget(clientid, claim, "").await?);
+        };
         let found = self.table.load(clientid).await?;
         let Some(record) = Record::open(self.table.sealer(), clientid, found) else {
             return Ok(());
         };
         let rest = record.rest();
         let Some(rest) = rest.filter(|_| *record.standing.mark == *mark) else {
-            self.end(Over::Found(held.clone()));
-            return Ok(());
+            return Ok(self.table.forget(clientid, claim, "").await?);
         };
+        let life = record.life.clone();
         let returning = Returning {
             held: held.clone(),
             record,
             rest,
         };
-        self.restore(vec![returning]).await;
+        self.restore(vec![returning]).await?;
         self.counts.fetched.fetch_add(1, Relaxed);
+        if let Err(failure) = self.settle(&life, clientid).await {
+            tracing::debug!(%failure, "a session that is here is kept later");
+        }
         Ok(())
     }
 
-    /// A session of a dead pod, if nobody has claimed it since.
-    async fn claim(&self, life: &str, clientid: &Arc<str>) -> Result<Option<Returning>, Failure> {
+    /// A session of a dead pod, if it is still that one's.
+    async fn claim(&self, life: &str, clientid: &Arc<str>) -> Result<Option<Returning>, Error> {
         let found = self.table.load(clientid).await?;
         let (pod, number) = found.owner.clone();
         let record = Record::open(self.table.sealer(), clientid, found);
@@ -133,47 +158,63 @@ impl Inner {
         let Some(rest) = record.rest() else {
             return Ok(None);
         };
-        let held = self
-            .with
-            .ownership
-            .inherit(clientid, (&pod, number))
-            .await?;
+        if !self.may_inherit(life, &pod).await? {
+            return Ok(None);
+        }
+        let owner = (&*pod, number);
+        let held = self.with.ownership.inherit(clientid, owner).await?;
         Ok(held.map(|held| Returning { held, record, rest }))
     }
 
-    /// What this pod has got of it is kept as its own; then it is not left of the dead one.
+    /// Whether that pod has no use for what it has got of a dead one: it is that one, or this one, which did not come to
+    /// an end with it, or it does not live either.
+    async fn may_inherit(&self, life: &str, owner: &str) -> Result<bool, Failure> {
+        let of = |life: &str| life.rsplit_once('/').map(|(pod, _)| pod.to_owned());
+        let is_its = [of(life), of(&self.with.cluster.life())];
+        let is_its = is_its.into_iter().flatten().any(|pod| pod == owner);
+        Ok(is_its || self.with.cluster.find(owner).await? == Whereabouts::Gone)
+    }
+
+    /// What this pod has got of it is kept as its own; then it is not left of the other one.
     async fn settle(&self, life: &str, clientid: &Arc<str>) -> Result<(), Failure> {
-        let kept = self.kept.get(clientid).map(|kept| kept.clone());
-        if let Some(kept) = kept {
-            self.save(&kept).await?;
+        if let Some(kept) = self.kept(clientid) {
+            self.save(&kept, None).await?;
+        }
+        if *life == self.with.cluster.life() {
+            return Ok(());
         }
         self.table.unlist(life, clientid).await
     }
 
-    /// Brings them back, with what came in between: they are then sessions of this pod without a connection.
-    async fn restore(self: &Arc<Self>, returning: Vec<Returning>) {
+    /// Brings them here, with what came in between: they are then sessions of this pod without a connection.
+    async fn restore(self: &Arc<Self>, returning: Vec<Returning>) -> Result<(), Error> {
         let mut heard = HashMap::new();
         for Returning { record, .. } in &returning {
-            if !heard.contains_key(&record.life) {
-                // Without it, what came in between is not found.
-                let reached = self.table.reached(&record.life).await.ok().flatten();
+            if record.heard.is_none() && !heard.contains_key(&record.life) {
+                let reached = self.table.reached(&record.life).await?;
                 heard.insert(record.life.clone(), reached);
             }
         }
         let subscribed = returning.into_iter().map(|each| self.subscribe(each));
         let subscribed: Vec<_> = subscribed.collect();
         let known = subscribed.iter().flat_map(|each| &each.filters);
-        join_all(known.map(|filter| self.with.broker.known(&filter.0))).await;
+        try_join_all(known.map(|(filter, _)| self.with.broker.known(filter))).await?;
         let missed = subscribed.iter().map(|each| {
-            let heard = heard
-                .get(&each.returning.record.life)
-                .and_then(Option::as_ref);
-            self.missed(&each.filters, heard)
+            let Record {
+                life, heard: own, ..
+            } = &each.returning.record;
+            let of_life = heard.get(life).and_then(Option::as_ref);
+            self.missed(&each.filters, own.as_ref().or(of_life))
         });
-        let missed = join_all(missed).await;
-        for (each, missed) in subscribed.into_iter().zip(missed) {
-            self.park(each, missed);
+        let missed = try_join_all(missed).await?;
+        let parked = subscribed.into_iter().zip(missed);
+        let again: Vec<_> = parked
+            .filter_map(|(each, missed)| self.park(each, missed))
+            .collect();
+        if !again.is_empty() {
+            tokio::spawn(self.clone().look_again(again));
         }
+        Ok(())
     }
 
     fn subscribe(self: &Arc<Self>, returning: Returning) -> Subscribed {
@@ -207,38 +248,31 @@ impl Inner {
     }
 
     /// What came for these filters since their pod had heard so much.
-    async fn missed(&self, filters: &[Wanted], heard: Option<&Position>) -> Missed {
+    async fn missed(
+        &self,
+        filters: &[Wanted],
+        heard: Option<&Position>,
+    ) -> Result<Missed, Failure> {
         if filters.is_empty() {
-            return Missed::default();
+            return Ok(Missed::default());
         }
-        let missed = async {
-            let partitions = Partition::of_filters(filters.iter().map(|(filter, _)| filter));
-            let (places, away) = match heard {
-                Some(heard) => {
-                    let places = partitions
-                        .iter()
-                        .filter_map(|each| heard.places.get(each).copied());
-                    let away = clock::now().saturating_sub(heard.time);
-                    (places.collect(), Duration::from_millis(away))
-                }
-                None => (self.with.logs.ends(&partitions).await?, Duration::ZERO),
-            };
-            self.between
-                .missed(filters, places, away, self.settings.messages)
-                .await
-        };
-        let mut missed = missed.await.unwrap_or_else(|failure| {
-            tracing::debug!(%failure, "what came for a session in between is not found");
-            Missed {
-                has_hole: true,
-                ..Missed::default()
+        let partitions = Partition::of_filters(filters.iter().map(|(filter, _)| filter));
+        let (places, away) = match heard {
+            Some(heard) => {
+                let places = partitions.iter();
+                let places = places.filter_map(|each| heard.places.get(each).copied());
+                let away = clock::now().saturating_sub(heard.time);
+                (places.collect(), Duration::from_millis(away))
             }
-        });
+            None => (self.with.logs.ends(&partitions).await?, Duration::ZERO),
+        };
+        let most = self.settings.most;
+        let mut missed = self.between.missed(filters, places, away, most).await?;
         missed.has_hole |= heard.is_none();
-        missed
+        Ok(missed)
     }
 
-    fn park(self: &Arc<Self>, subscribed: Subscribed, missed: Missed) {
+    fn park(self: &Arc<Self>, subscribed: Subscribed, missed: Missed) -> Option<Again> {
         let Subscribed {
             returning,
             session,
@@ -248,54 +282,66 @@ impl Inner {
         let Returning { held, record, rest } = returning;
         let clientid = held.clientid();
         if missed.has_hole {
-            self.counts.gaps.fetch_add(1, Relaxed);
-            let clientid = shown(clientid);
-            tracing::warn!(
-                clientid,
-                "messages of QoS 1 and 2 may be missing in a session: the logs do not tell all that came since its pod was heard of"
-            );
+            self.note_gap(clientid);
         }
         let queue = session.queue.clone();
         let mut restored = record.restored;
-        restored.between = missed
-            .messages
-            .into_iter()
-            .map(|(_, message)| message)
-            .collect();
+        let between = missed.messages.into_iter();
+        restored.between = between.map(|(_, message)| message).collect();
         queue.restore(restored);
+        kept.ends_in(rest);
         self.kept.insert(clientid.clone(), kept.clone());
-        self.with
-            .sessions
-            .park(clientid, &record.standing.mark, session, rest);
+        let mark = &record.standing.mark;
+        self.with.sessions.park(clientid, mark, session, rest);
         if held.is_lost() {
             self.abandon(&kept);
-        } else if !missed.places.is_empty() {
-            tokio::spawn(self.clone().look_again(queue, filters, missed.places));
+            return None;
+        }
+        (!missed.places.is_empty()).then(|| Again {
+            queue: Arc::downgrade(&queue),
+            filters,
+            places: missed.places,
+        })
+    }
+
+    fn note_gap(&self, clientid: &str) {
+        let before = self.counts.gaps.fetch_add(1, Relaxed);
+        if (before + 1).is_power_of_two() {
+            let clientid = shown(clientid);
+            tracing::warn!(
+                clientid,
+                "messages of QoS 1 and 2 may be missing in sessions: the logs do not tell all that came since their pod was heard of"
+            );
         }
     }
 
-    /// Looks once more, some time later: then nothing is on its way any more that could have passed the session by.
-    async fn look_again(
-        self: Arc<Self>,
-        queue: Arc<Queue>,
-        filters: Vec<Wanted>,
-        places: Vec<Place>,
-    ) {
-        let queue = {
-            let weak = Arc::downgrade(&queue);
-            drop(queue);
-            weak
-        };
+    /// Looks once more, some time later: then nothing is on its way any more that could have passed the sessions by.
+    async fn look_again(self: Arc<Self>, again: Vec<Again>) {
         sleep(self.with.logs.patience()).await;
-        let most = self.settings.messages;
-        let missed = self
-            .between
-            .missed(&filters, places, Duration::ZERO, most)
-            .await;
-        if let (Some(queue), Ok(missed)) = (queue.upgrade(), missed) {
-            for (_, message) in missed.messages {
-                queue.push(message);
+        let look = async |each: Again| {
+            for _ in 0..LOOKS {
+                let Some(queue) = each.queue.upgrade() else {
+                    return;
+                };
+                let places = each.places.clone();
+                let most = self.settings.most;
+                let missed = self
+                    .between
+                    .missed(&each.filters, places, Duration::ZERO, most);
+                if let Ok(missed) = missed.await {
+                    for (_, message) in missed.messages {
+                        queue.push_missed(message);
+                    }
+                    if !missed.has_hole {
+                        return;
+                    }
+                    break;
+                }
+                drop(queue);
+                sleep(jittered(PAUSE)).await;
             }
-        }
+            self.note_gap("");
+        };
+        stream::iter(again).for_each_concurrent(AT_ONCE, look).await;
     }
 }

@@ -1,16 +1,17 @@
 //! Having Redis keep the sessions of this pod as they change, and forget those that are over.
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::Ordering::Relaxed};
 
 use futures_util::{StreamExt as _, stream};
 use tokio::{sync::mpsc, time::sleep};
 use tokio_stream::wrappers::ReceiverStream;
 
-use super::{Inner, Kept, Over};
+use super::{Inner, Kept, table::Written};
 use crate::{
     backoff::{PAUSE, jittered},
     clock,
     cluster::{Partition, Position},
+    connection::CloseReason,
     redis::Failure,
 };
 
@@ -28,9 +29,12 @@ pub(super) async fn save(inner: Arc<Inner>) {
 }
 
 /// Has Redis forget what is over, for ever.
-pub(super) async fn forget(inner: Arc<Inner>, over: mpsc::Receiver<Over>) {
-    let forget = async |over: Over| {
-        while let Err(failure) = inner.forget(&over).await {
+pub(super) async fn forget(inner: Arc<Inner>, over: mpsc::Receiver<Arc<Kept>>) {
+    let forget = async |kept: Arc<Kept>| {
+        while !kept.held.is_lost()
+            && let Err(failure) = kept.forget(&inner.table).await
+            && !failure.is_foreign()
+        {
             tracing::debug!(%failure, "Redis still has a session that is over");
             sleep(jittered(PAUSE)).await;
         }
@@ -47,7 +51,10 @@ impl Inner {
         let heard = self.heard();
         let kept: Vec<Arc<Kept>> = self.kept.iter().map(|each| each.clone()).collect();
         if kept.is_empty() {
-            *self.noted.lock() = None;
+            let mut noted = self.noted.lock();
+            if self.kept.is_empty() {
+                *noted = None;
+            }
             return true;
         }
         let mut is_kept = true;
@@ -55,16 +62,70 @@ impl Inner {
             let some = some.iter().cloned();
             let saved = stream::iter(some).map(async |kept| self.save_one(&kept).await);
             let saved: Vec<_> = saved.buffer_unordered(AT_ONCE).collect().await;
-            for failure in saved.into_iter().filter_map(Result::err) {
-                is_kept = false;
-                tracing::debug!(%failure, "Redis has a session as it was before");
-            }
+            is_kept &= saved.into_iter().all(|is_kept| is_kept);
         }
         // Where messages may be missing here, what was noted last still holds.
-        match heard.filter(|_| is_kept) {
-            Some(heard) => self.note(&life, &heard).await.is_ok(),
-            None => is_kept,
+        let Some(heard) = heard.filter(|_| is_kept) else {
+            return is_kept;
+        };
+        match self.note(&life, heard).await {
+            Ok(listed) if listed < kept.len() => {
+                // Redis has lost the list.
+                for kept in &kept {
+                    kept.note_unlisted().await;
+                }
+                true
+            }
+            noted => noted.is_ok(),
         }
+    }
+
+    /// Whether it is kept; also where it never will be, which holds up no others.
+    async fn save_one(&self, kept: &Arc<Kept>) -> bool {
+        if kept.is_taken() {
+            self.abandon(kept);
+            return true;
+        }
+        let is_lost = kept.held.is_lost();
+        // Where nobody has taken it over yet, what is here of it is still needed.
+        let saved = self.save(kept, None).await;
+        if is_lost || kept.is_gone() {
+            self.abandon(kept);
+        }
+        let Err(failure) = saved else { return true };
+        let before = self.counts.not_saved.fetch_add(1, Relaxed);
+        if (before + 1).is_power_of_two() {
+            tracing::warn!(%failure, "Redis has sessions as they were before");
+        }
+        failure.is_foreign()
+    }
+
+    /// Has Redis keep it as it is now; where it is given up, with how far this pod had heard.
+    pub(super) async fn save(
+        &self,
+        kept: &Arc<Kept>,
+        heard: Option<&Position>,
+    ) -> Result<(), Failure> {
+        let life = self.with.cluster.life();
+        let is_noted = {
+            let noted = self.noted.lock();
+            noted.as_ref().is_some_and(|(noted, _)| *noted == life)
+        };
+        if !is_noted && let Some(heard) = self.heard() {
+            // From here on the logs are to be read for the first session.
+            self.note(&life, heard).await?;
+        }
+        match kept.save(&self.table, &life, heard).await? {
+            Some(Written::Done(_)) => drop(self.counts.saved.fetch_add(1, Relaxed)),
+            Some(Written::Lost) => {
+                if let Some(client) = self.with.ownership.lose(&kept.held) {
+                    client.end(CloseReason::Discarded);
+                }
+                self.abandon(kept);
+            }
+            Some(Written::Differs) | None => {}
+        }
+        Ok(())
     }
 
     /// How far this pod has heard; nothing while messages may be missing.
@@ -78,28 +139,16 @@ impl Inner {
         })
     }
 
-    /// All sessions are kept as they were then.
-    pub(super) async fn note(&self, life: &str, heard: &Position) -> Result<(), Failure> {
-        self.table.reach(life, heard).await?;
-        *self.noted.lock() = Some(life.to_owned());
-        Ok(())
+    /// How far it had when all was kept last.
+    pub(super) fn heard_last(&self) -> Option<Position> {
+        let noted = self.noted.lock();
+        noted.as_ref().map(|(_, heard)| heard.clone())
     }
 
-    async fn save_one(&self, kept: &Arc<Kept>) -> Result<(), Failure> {
-        let is_lost = kept.held.is_lost();
-        // Where nobody has taken it over yet, what is here of it is still needed.
-        self.save(kept).await?;
-        if is_lost || kept.is_gone() {
-            self.abandon(kept);
-        }
-        Ok(())
-    }
-
-    async fn forget(&self, over: &Over) -> Result<(), Failure> {
-        match over {
-            Over::Own(kept) if kept.held.is_lost() => Ok(()),
-            Over::Own(kept) => kept.forget(&self.table).await,
-            Over::Found(held) => self.table.forget(held.clientid(), held.number()).await,
-        }
+    /// All sessions are kept as they were then. How many are listed.
+    async fn note(&self, life: &str, heard: Position) -> Result<usize, Failure> {
+        let listed = self.table.reach(life, &heard).await?;
+        *self.noted.lock() = Some((life.to_owned(), heard));
+        Ok(listed)
     }
 }

@@ -9,33 +9,41 @@ use crate::{
     seal::Sealer,
 };
 
-/// Unless a later claim has written it. 2: what waits is not what it was, and is needed in whole.
+/// Unless a later claim has written it. 2: what was written last is not what it was taken to be, and all is needed.
 const SAVE: &str = r"
-local by = redis.call('HGET', KEYS[1], 'session.claim')
+local by, last = redis.call('HGET', KEYS[1], 'session.claim'), redis.call('HGET', KEYS[1], 'session.write')
 if by and tonumber(by) > tonumber(ARGV[1]) then return {0, '0'} end
-if ARGV[4] == 'all' then
+if ARGV[5] == '' then
   redis.call('DEL', KEYS[2])
 else
-  if redis.call('LLEN', KEYS[2]) ~= tonumber(ARGV[4]) then return {2, '0'} end
-  redis.call('LTRIM', KEYS[2], ARGV[5], -1)
+  if last ~= ARGV[5] then return {2, '0'} end
+  redis.call('LTRIM', KEYS[2], ARGV[6], -1)
 end
-for i = 6, #ARGV do redis.call('RPUSH', KEYS[2], ARGV[i]) end
-redis.call('HSET', KEYS[1], 'session', ARGV[2], 'session.claim', ARGV[1])
+for i = 7, #ARGV do redis.call('RPUSH', KEYS[2], ARGV[i]) end
+redis.call('HSET', KEYS[1], 'session', ARGV[2], 'session.claim', ARGV[1], 'session.write', ARGV[4])
 redis.call('PEXPIRE', KEYS[1], ARGV[3])
 redis.call('PEXPIRE', KEYS[2], ARGV[3])
 local time = redis.call('TIME')
 return {1, string.format('%.0f', time[1] * 1000 + math.floor(time[2] / 1000))}
 ";
 
-/// Unless a later claim has written it. Nobody with an earlier one writes it again.
+/// Unless a later claim has written it, or it is another one. Nobody with an earlier claim writes it again.
 const FORGET: &str = r"
-local by = redis.call('HGET', KEYS[1], 'session.claim')
+local by, last = redis.call('HGET', KEYS[1], 'session.claim'), redis.call('HGET', KEYS[1], 'session.write')
 if by and tonumber(by) > tonumber(ARGV[1]) then return 0 end
-redis.call('HDEL', KEYS[1], 'session')
+if last and string.sub(last, 1, #ARGV[3]) ~= ARGV[3] then return 0 end
+redis.call('HDEL', KEYS[1], 'session', 'session.write')
 redis.call('DEL', KEYS[2])
 redis.call('HSET', KEYS[1], 'session.claim', ARGV[1])
 if redis.call('PTTL', KEYS[1]) < 0 then redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
 return 1
+";
+
+/// That a life of a pod has a session of that client.
+const LIST: &str = r"
+redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
+redis.call('PEXPIRE', KEYS[1], ARGV[3])
+return redis.call('HLEN', KEYS[1])
 ";
 
 const LOAD: &str = r"
@@ -60,6 +68,7 @@ pub(super) struct Table {
     save: Script,
     forget: Script,
     load: Script,
+    list: Script,
 }
 
 /// What is saved of a session.
@@ -69,8 +78,10 @@ pub(super) struct Writing<'a> {
     /// Sealed.
     pub(super) session: &'a [u8],
     pub(super) expiry: Duration,
-    /// How many messages Redis has, and how many of these, the oldest, are not there any more; none to write all.
-    pub(super) had: Option<(u64, u64)>,
+    /// The name of this writing.
+    pub(super) name: &'a str,
+    /// That of the last one, and how many of the messages it left, the oldest, are gone; none to write all.
+    pub(super) since: Option<(&'a str, u32)>,
     /// The others, sealed.
     pub(super) messages: &'a [Vec<u8>],
 }
@@ -111,6 +122,7 @@ impl Table {
             save: Script::new(SAVE),
             forget: Script::new(FORGET),
             load: Script::new(LOAD),
+            list: Script::new(LIST),
         }
     }
 
@@ -122,15 +134,14 @@ impl Table {
     pub(super) async fn save(&self, writing: &Writing<'_>) -> Result<Written, Failure> {
         let claim = writing.claim.to_string();
         let ttl = millis(writing.expiry + self.rest);
-        let (had, gone) = match writing.had {
-            Some((had, gone)) => (had.to_string(), gone.to_string()),
-            None => ("all".to_owned(), String::new()),
-        };
+        let (last, gone) = writing.since.unwrap_or_default();
+        let gone = gone.to_string();
         let first = [
             claim.as_bytes(),
             writing.session,
             ttl.as_bytes(),
-            had.as_bytes(),
+            writing.name.as_bytes(),
+            last.as_bytes(),
             gone.as_bytes(),
         ];
         let rest = writing.messages.iter().map(Vec::as_slice);
@@ -145,14 +156,19 @@ impl Table {
         })
     }
 
-    /// Keeps it no more.
-    pub(super) async fn forget(&self, clientid: &str, claim: u64) -> Result<(), Failure> {
+    /// Keeps it no more, if its writings have names that begin like that.
+    pub(super) async fn forget(
+        &self,
+        clientid: &str,
+        claim: u64,
+        name: &str,
+    ) -> Result<(), Failure> {
         let (claim, rest) = (claim.to_string(), millis(self.rest));
-        let arguments = [claim.as_bytes(), rest.as_bytes()];
+        let arguments = [claim.as_bytes(), rest.as_bytes(), name.as_bytes()];
         let keys = self.keys(clientid);
         let keys = keys.each_ref().map(String::as_str);
-        let script = self.link.script(&self.forget, &keys, &arguments);
-        script.await.map(|_: u8| ())
+        let forgotten = self.link.script(&self.forget, &keys, &arguments);
+        forgotten.await.map(|_: u8| ())
     }
 
     /// What there is of it.
@@ -170,10 +186,20 @@ impl Table {
 
     /// This life of a pod has a session of that client.
     pub(super) async fn list(&self, life: &str, clientid: &str) -> Result<(), Failure> {
-        let key = self.names.sessions(life);
-        let mut list = redis::cmd("HSET");
-        list.arg(&key).arg(clientid).arg(1);
-        self.link.command(&key, &list).await
+        self.write_list(life, clientid, b"1").await.map(drop)
+    }
+
+    /// All sessions of that life are kept as they were when its pod had heard so much. How many are listed.
+    pub(super) async fn reach(&self, life: &str, heard: &Position) -> Result<usize, Failure> {
+        let sealed = heard.seal(&self.sealer);
+        let fields = self.write_list(life, HEARD, &sealed).await?;
+        Ok(fields.saturating_sub(1))
+    }
+
+    async fn write_list(&self, life: &str, field: &str, value: &[u8]) -> Result<usize, Failure> {
+        let (key, keep) = (self.names.sessions(life), millis(self.keep));
+        let arguments = [field.as_bytes(), value, keep.as_bytes()];
+        self.link.script(&self.list, &[&key], &arguments).await
     }
 
     /// It has none of it any more.
@@ -198,20 +224,11 @@ impl Table {
         Ok((next, clientids.filter(|each| each != HEARD).collect()))
     }
 
-    /// Nothing is left of that life.
+    /// Nothing is left of that life. Whoever has just found a session of it still learns how far it had heard.
     pub(super) async fn bury(&self, life: &str) -> Result<(), Failure> {
         let key = self.names.sessions(life);
-        self.link.command(&key, redis::cmd("DEL").arg(&key)).await
-    }
-
-    /// All sessions of that life are kept as they were when its pod had heard so much.
-    pub(super) async fn reach(&self, life: &str, heard: &Position) -> Result<(), Failure> {
-        let (key, sealed) = (self.names.sessions(life), heard.seal(&self.sealer));
-        let mut write = redis::cmd("HSET");
-        write.arg(&key).arg(HEARD).arg(&*sealed);
-        let _: u8 = self.link.command(&key, &write).await?;
         let mut expire = redis::cmd("PEXPIRE");
-        expire.arg(&key).arg(millis(self.keep));
+        expire.arg(&key).arg(millis(self.rest));
         self.link.command(&key, &expire).await
     }
 

@@ -266,8 +266,72 @@ async fn when_its_time_is_over_redis_forgets_a_session() {
     ok(&calls.subscribe("t", 1).await);
     assert!(is_kept(&pods, "truck"));
     drop(device);
+    let listed = || {
+        let key = pods.redis.cli(&["KEYS", "*.sessions.*"]);
+        pods.redis.cli(&["HKEYS", key.trim()])
+    };
+    assert!(listed().contains("truck"));
     until("Redis to forget it", async || {
-        pods.redis.cli(&["KEYS", "*truck*"]).trim().is_empty()
+        !is_kept(&pods, "truck") && !listed().contains("truck")
     })
     .await;
+    // But who had it, so that nobody who had it before writes it again.
+    let key = pods.redis.cli(&["KEYS", "*.client.truck"]);
+    until("that alone to be left", async || {
+        pods.redis.cli(&["HKEYS", key.trim()]).trim() == "session.claim"
+    })
+    .await;
+    assert_ne!(pods.redis.cli(&["PTTL", key.trim()]).trim(), "-1");
+}
+
+#[tokio::test]
+async fn retained_messages_and_a_full_queue_come_along() {
+    let pods = Pods::start().await;
+    let few = |config: &mut config::Config| {
+        config.connection.message_queue = 10;
+        config.sessions.message_queue = 1000;
+    };
+    let (one, two) = (pods.pod_with("a", few).await, pods.pod_with("b", few).await);
+    let mut calls = Calls::new(&one.gateway, "");
+    ok(&calls.raw_publish_retained("kept", 1, "r").await);
+    let (mut roamer, _) = one.truck().await;
+    one.handler.hold(true);
+    ok(&roamer.calls.subscribe("kept", 1).await);
+    let mut first = one.handler.next().await;
+    ok(&roamer.calls.subscribe("t", 1).await);
+    // One that is taken, as many as there is room for, and more: then the oldest that waits is dropped.
+    for number in 0..13 {
+        one.publish("t", number).await;
+    }
+    one.handler.hold(false);
+    let mut closed = Vec::new();
+    first.answer(Ok(()));
+    until("the connection to be closed", async || {
+        closed.extend(one.handler.try_next());
+        closed
+            .iter()
+            .any(|callback| matches!(&callback.event, Event::Closed(why) if why == "slow_handler"))
+    })
+    .await;
+    let mut got: Vec<_> = closed
+        .iter()
+        .filter_map(|callback| match &callback.event {
+            Event::Messages(messages) => Some(messages.iter().map(payload)),
+            _ => None,
+        })
+        .flatten()
+        .collect();
+    let (_newer, present) = two.truck().await;
+    assert!(present);
+    two.publish("t", "end").await;
+    while got.last().is_none_or(|last| last != "end") {
+        got.extend(two.some(1).await);
+    }
+    // What was taken comes again, and all but the oldest that waited.
+    let dropped = 13 - (got.len() - 2);
+    got.pop();
+    assert!(dropped >= 1, "{got:?}");
+    assert_eq!(got[0], "r");
+    assert_eq!(got[1..], numbers(dropped..13));
+    drop(roamer);
 }

@@ -16,6 +16,8 @@ pub(super) struct Backlog {
     next: u64,
     /// A message that had to be in is not.
     pub(super) overflowed: bool,
+    /// How many messages of `QoS` 1 and 2 were ever put in, round and round.
+    came: u32,
 }
 
 /// What became of a pushed message.
@@ -55,6 +57,7 @@ impl Backlog {
         let lane = if message.qos == Qos::AtMostOnce {
             &mut self.droppable
         } else {
+            self.came = self.came.wrapping_add(1);
             &mut self.kept
         };
         lane.push(Waiting {
@@ -88,6 +91,7 @@ impl Backlog {
     pub(super) fn append(&mut self, message: Arc<Message>, size: usize) {
         let number = self.next;
         self.next += 1;
+        self.came = self.came.wrapping_add(1);
         self.kept.push(Waiting {
             number,
             size,
@@ -112,6 +116,11 @@ impl Backlog {
     /// Drops all messages of `QoS` 0; how many there were.
     pub(super) fn drop_droppable(&mut self) -> u64 {
         std::mem::take(&mut self.droppable).queue.len() as u64
+    }
+
+    /// How many messages of `QoS` 1 and 2 were ever put in, round and round.
+    pub(super) fn came(&self) -> u32 {
+        self.came
     }
 
     /// Those that wait, in order.

@@ -6,7 +6,12 @@ use std::{
     time::Duration,
 };
 
-use super::{Queue, State, count, hold::Kept};
+use super::{
+    Queue, State,
+    backlog::Backlog,
+    count,
+    hold::{Hold, Kept},
+};
 use crate::broker::{
     Message,
     recent::{self, Recent},
@@ -18,14 +23,45 @@ const RECENT: usize = 1_000;
 /// For how long.
 const RECENTLY: Duration = Duration::from_secs(30);
 
-/// What a session's queue has of `QoS` 1 and 2. The messages are numbered in the order in which they came.
+/// Numbers of the messages of `QoS` 1 and 2 that a queue has, in the order in which they came, round and round.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Numbers {
+    /// That of the oldest one: those before were confirmed or dropped.
+    pub first: u32,
+    /// That of the next one that comes.
+    pub next: u32,
+}
+
+impl Numbers {
+    fn of(hold: &Hold, backlog: &Backlog) -> Self {
+        let count = hold.unconfirmed() + backlog.kept().len();
+        let next = backlog.came();
+        let count = u32::try_from(count).unwrap_or(u32::MAX);
+        Self {
+            first: next.wrapping_sub(count),
+            next,
+        }
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn count(self) -> u32 {
+        self.next.wrapping_sub(self.first)
+    }
+
+    /// How many of these are gone by `later`.
+    #[must_use]
+    pub fn gone_by(self, later: Self) -> u32 {
+        later.first.wrapping_sub(self.first).min(self.count())
+    }
+}
+
+/// What a session's queue has of `QoS` 1 and 2.
 #[derive(Debug, Default)]
 pub struct Backup {
-    /// The number of the oldest one: those before were confirmed or dropped.
-    pub first: u64,
-    /// The number of the next one.
-    pub next: u64,
-    /// Those that were asked for.
+    /// Of all of it.
+    pub numbers: Numbers,
+    /// The messages that were asked for.
     pub messages: Vec<Arc<Message>>,
     /// So many of all, the oldest, were taken and not confirmed.
     pub unconfirmed: usize,
@@ -53,13 +89,12 @@ pub struct Restored {
 impl Queue {
     /// The session is kept elsewhere too, by this one. Nothing where it is none, or has ended.
     pub fn keep(&self, keeper: Arc<dyn Keeper>) {
-        let mut state = self.state.lock();
-        let State { backlog, hold, .. } = &mut *state;
-        if let Some(hold) = hold {
+        if let Some(hold) = &mut self.state.lock().hold {
             hold.kept = Some(Box::new(Kept {
                 keeper,
                 recent: Recent::new(RECENT, RECENTLY),
-                came: (hold.unconfirmed() + backlog.kept().len()) as u64,
+                before: Recent::new(2 * RECENT, RECENTLY),
+                is_torn: false,
             }));
         }
     }
@@ -72,7 +107,7 @@ impl Queue {
     }
 
     /// It goes on elsewhere: nothing that waits here is lost with it.
-    pub(in crate::broker) fn hand_over(&self) {
+    pub fn hand_over(&self) {
         let (_backlog, _hold, _seeks) = {
             let mut state = self.state.lock();
             self.shut.store(true, Relaxed);
@@ -82,34 +117,38 @@ impl Queue {
         self.consumer.take();
     }
 
-    /// The number of the oldest message of `QoS` 1 and 2 that it has, and of the next one that comes. None where it is
-    /// not kept elsewhere.
+    /// The numbers of what it has. None where it is not kept elsewhere, or where what is there cannot be made to fit by
+    /// numbers: then it has to be written anew, and this is told once.
     #[must_use]
-    pub fn numbers(&self) -> Option<(u64, u64)> {
-        let state = self.state.lock();
-        let hold = state.hold.as_ref()?;
-        let next = hold.kept.as_ref()?.came;
-        let count = hold.unconfirmed() + state.backlog.kept().len();
-        Some((next - count as u64, next))
+    pub fn numbers(&self) -> Option<Numbers> {
+        let mut state = self.state.lock();
+        let State { backlog, hold, .. } = &mut *state;
+        let hold = hold.as_mut()?;
+        let kept = hold.kept.as_mut()?;
+        // Who hears nothing more would else know them for ever.
+        kept.recent.forget_old();
+        kept.before.forget_old();
+        if std::mem::take(&mut kept.is_torn) {
+            return None;
+        }
+        Some(Numbers::of(hold, backlog))
     }
 
-    /// What it has, with the messages from that number on. None where it is no session's, or has ended.
+    /// What it has: of the messages, those that came since it had these; all, where that is not known. None where it is
+    /// not kept elsewhere.
     #[must_use]
-    pub fn backup(&self, from: u64) -> Option<Backup> {
+    pub fn backup(&self, since: Option<Numbers>) -> Option<Backup> {
         let mut state = self.state.lock();
-        let hold = state.hold.as_mut()?;
-        let kept = hold.kept.as_mut()?;
-        let (next, recent) = (kept.came, kept.recent.numbers().collect());
+        let State { backlog, hold, .. } = &mut *state;
+        let hold = hold.as_mut()?;
+        let recent = hold.kept.as_mut()?.recent.numbers().collect();
+        let numbers = Numbers::of(hold, backlog);
+        let passed = since.map_or(0, |since| since.count() - since.gone_by(numbers));
         let (unconfirmed, taken) = hold.taken();
-        let unconfirmed = unconfirmed.clone();
-        let all = unconfirmed.iter().chain(state.backlog.kept());
-        let count = unconfirmed.len() + state.backlog.kept().len();
-        let first = next - count as u64;
-        let passed = usize::try_from(from.saturating_sub(first)).unwrap_or(usize::MAX);
+        let all = unconfirmed.iter().chain(backlog.kept());
         Some(Backup {
-            first,
-            next,
-            messages: all.skip(passed).cloned().collect(),
+            numbers,
+            messages: all.skip(passed as usize).cloned().collect(),
             unconfirmed: unconfirmed.len(),
             taken,
             recent,
@@ -126,15 +165,11 @@ impl Queue {
             between,
         } = restored;
         let mut state = self.state.lock();
-        let state = &mut *state;
-        let Some(hold) = &mut state.hold else { return };
+        let State { backlog, hold, .. } = &mut *state;
+        let Some(hold) = hold else { return };
         let mut known: HashSet<u128> = recent.iter().copied().collect();
-        known.extend(
-            waiting
-                .iter()
-                .filter_map(|message| recent::number(&message.id)),
-        );
-        let came = hold.take_offline(&mut state.backlog);
+        known.extend(numbers(&waiting));
+        let came = hold.take_offline(backlog);
         let mut all = waiting;
         let mut later = all.split_off(unconfirmed.min(all.len()));
         let is_new =
@@ -142,24 +177,43 @@ impl Queue {
         later.extend(between.into_iter().chain(came).filter(is_new));
         in_order_of_publishers(&mut later);
         all.extend(later);
+        if let Some(kept) = &mut hold.kept {
+            for id in recent.into_iter().chain(numbers(&all)) {
+                kept.recent.note_number(id);
+                kept.before.note_number(id);
+            }
+        }
         let mut dropped = 0;
-        for message in &all {
-            let put = hold.put_offline(&mut state.backlog, message.clone());
-            dropped += put.session_full;
+        for message in all {
+            dropped += hold.put_offline(backlog, message).session_full;
         }
         // The oldest ones are dropped first.
-        let unconfirmed =
-            unconfirmed.saturating_sub(usize::try_from(dropped).unwrap_or(usize::MAX));
-        hold.were_taken(&mut state.backlog, unconfirmed, taken);
-        if let Some(kept) = &mut hold.kept {
-            let ids = all.iter().filter_map(|message| recent::number(&message.id));
-            for id in recent.into_iter().chain(ids) {
-                kept.recent.note_number(id);
-            }
-            kept.came += all.len() as u64;
-        }
+        let unconfirmed = (unconfirmed as u64).saturating_sub(dropped);
+        hold.were_taken(
+            backlog,
+            usize::try_from(unconfirmed).unwrap_or(usize::MAX),
+            taken,
+        );
         count(&self.stats.session_full, dropped);
     }
+
+    /// What was missed at first, unless it has come since.
+    pub fn push_missed(&self, message: Arc<Message>) {
+        let is_known = {
+            let mut state = self.state.lock();
+            let kept = state.hold.as_mut().and_then(|hold| hold.kept.as_mut());
+            kept.is_none_or(|kept| kept.recent.has(&message.id))
+        };
+        if !is_known {
+            self.push(message);
+        }
+    }
+}
+
+fn numbers(messages: &[Arc<Message>]) -> impl Iterator<Item = u128> {
+    messages
+        .iter()
+        .filter_map(|message| recent::number(&message.id))
 }
 
 /// Puts the messages of each pod in the order in which they were published, without moving those of others. Their ids

@@ -32,10 +32,12 @@ pub(super) struct Hold {
 /// What is done for a session that is kept elsewhere too.
 pub(super) struct Kept {
     pub(super) keeper: Arc<dyn Keeper>,
-    /// What came of late: none of it comes again when the session goes on elsewhere.
+    /// What came of late, to be known wherever the session goes on.
     pub(super) recent: Recent,
-    /// How many messages of `QoS` 1 and 2 have come.
-    pub(super) came: u64,
+    /// What came before the session was brought here: it does not come again.
+    pub(super) before: Recent,
+    /// A message was dropped that is not the oldest one.
+    pub(super) is_torn: bool,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -130,18 +132,20 @@ impl Hold {
         else {
             return self.put_new(backlog, limits, message, must);
         };
-        if kept.recent.has(&message.id) {
+        if kept.before.has(&message.id) {
             return Put {
                 outcome: Offered::Taken,
                 ..Put::default()
             };
         }
+        let was_taken = !self.unconfirmed.is_empty() && !self.is_offline();
         let put = self.put_new(backlog, limits, message.clone(), must);
-        if put.outcome == Offered::Taken
-            && let Some(kept) = &mut self.kept
-        {
-            kept.recent.note(&message.id);
-            kept.came += 1;
+        if let Some(kept) = &mut self.kept {
+            // What waits made room, and what was taken is older.
+            kept.is_torn |= was_taken && put.session_full > 0;
+            if put.outcome == Offered::Taken {
+                kept.recent.note(&message.id);
+            }
         }
         put
     }

@@ -150,12 +150,59 @@ async fn sessions_of_a_dead_pod_go_on_in_another_one() {
     assert_eq!(survivor.gateway.metric(GAPS).await, 0);
     // Nothing is left of the dead pod.
     until("it to be buried", async || {
-        pods.redis
-            .cli(&["KEYS", "*.sessions.victim*"])
-            .trim()
-            .is_empty()
+        let key = pods.redis.cli(&["KEYS", "*.sessions.victim*"]);
+        // How far it had heard is told for a while.
+        key.trim().is_empty() || pods.redis.cli(&["HLEN", key.trim()]).trim() == "1"
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_heir_takes_no_session_from_a_client_that_has_come_back() {
+    const CLIENTS: usize = 10;
+    let pods = Pods::start().await;
+    let victim = victim(&pods).await;
+    // Redis is told rarely, so the records are the dead pod's for a while.
+    let rarely = |config: &mut Config| {
+        short(config);
+        config.sessions.save_interval = Duration::from_secs(60);
+    };
+    let survivors = [
+        pods.pod_with("b", rarely).await,
+        pods.pod_with("c", rarely).await,
+    ];
+    for number in 0..CLIENTS {
+        let (device, _) = client_of(&victim, &format!("truck-{number}")).await;
+        drop(device);
+        victim.handler.closed().await;
+    }
+    until("the ends to be known", async || known(&pods) == 0).await;
+    victim.process.signal("-KILL");
+    let mut clients = Vec::new();
+    for number in 0..CLIENTS {
+        let here = &survivors[number % 2];
+        let (device, mut calls) = connect(&here.gateway, &here.handler).await;
+        let (answer, present) = calls
+            .begin_session(&format!("truck-{number}"), "3600")
+            .await;
+        ok(&answer);
+        assert_eq!(present, Some(true));
+        clients.push((device, calls));
+    }
+    until("it to be buried", async || {
+        let lives = pods.redis.cli(&["KEYS", "*.lives"]);
+        let lives = pods.redis.cli(&["ZRANGE", lives.trim(), "0", "-1"]);
+        !lives.contains("victim")
+    })
+    .await;
+    for survivor in &survivors {
+        assert_eq!(survivor.gateway.metric(AWAY).await, 0);
+        survivor.publish("exact", "x").await;
+    }
+    for survivor in &survivors {
+        let got = survivor.some(CLIENTS).await;
+        assert_eq!(got.len(), CLIENTS, "{got:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

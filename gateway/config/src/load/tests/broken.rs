@@ -340,6 +340,12 @@ const BROKEN: &[(&str, &str)] = &[
          more",
     ),
     (
+        "broker:\n  kind: redis\nredis:\n  urls: [redis://a]\ncluster:\n  key_file: k\nsessions:\n  \
+         save_interval: 10m",
+        "8:18: sessions.save_interval: what came since is read in the logs of Redis, so it must not be \
+         more than half of broker.shared.log_time; write less",
+    ),
+    (
         "sessions:\n  message_queue_bytes: 64KiB",
         "2:24: sessions.message_queue_bytes: 64KiB cannot hold one message of 512KiB \
          (broker.max_payload); write more",

@@ -6,7 +6,7 @@ use std::{
 use super::{MANY, drain, message, poll, push_all};
 use crate::broker::{
     Filter, Keeper, Message, Qos, Queue, Stats,
-    queue::{Batch, Limits, Offered, Ready, Restored},
+    queue::{Batch, Limits, Numbers, Offered, Ready, Restored},
     sessions::{Budget, Reserved},
 };
 
@@ -342,38 +342,69 @@ fn of_what_was_elsewhere_the_oldest_is_dropped_where_there_is_no_room() {
         ..Restored::default()
     });
     assert_eq!(it.stats.session_full.load(Relaxed), 1);
-    assert_eq!(it.queue.backup(0).unwrap().unconfirmed, 1);
+    assert_eq!(it.queue.backup(None).unwrap().unconfirmed, 1);
     assert_eq!(all_names(&it.queue), "1.2");
 }
 
 #[test]
 fn a_backup_tells_what_is_new() {
     let Setting { queue, .. } = kept(100);
-    let backup = |from| {
-        let backup = queue.backup(from).unwrap();
-        let messages = backup.messages.iter().map(|message| message.topic.as_str());
-        (
-            backup.first,
-            backup.next,
-            messages.collect::<Vec<_>>().join(" "),
-        )
+    let backup = |since: Option<(u32, u32)>| {
+        let since = since.map(|(first, next)| Numbers { first, next });
+        let backup = queue.backup(since).unwrap();
+        let messages = backup.messages.iter();
+        let messages = messages.map(|message| message.topic.as_str());
+        let Numbers { first, next } = backup.numbers;
+        assert_eq!(queue.numbers(), Some(backup.numbers));
+        (first, next, messages.collect::<Vec<_>>().join(" "))
     };
     let push = |number| assert!(queue.push(numbered(1, number)));
     push_all(&queue, "a0");
     push(1);
     push(2);
-    assert_eq!(backup(0), (0, 2, "1.1 1.2".to_owned()));
+    assert_eq!(backup(None), (0, 2, "1.1 1.2".to_owned()));
     push(3);
-    assert_eq!(backup(2), (0, 3, "1.3".to_owned()));
+    assert_eq!(backup(Some((0, 2))), (0, 3, "1.3".to_owned()));
     queue.attach(MANY);
     let batch = queue.take(2, usize::MAX);
-    assert_eq!(backup(3), (0, 3, String::new()));
+    assert_eq!(backup(Some((0, 3))), (0, 3, String::new()));
     batch.confirm();
-    assert_eq!(backup(3), (2, 3, String::new()));
-    assert_eq!(backup(0), (2, 3, "1.3".to_owned()));
+    assert_eq!(backup(Some((0, 3))), (2, 3, String::new()));
+    assert_eq!(backup(None), (2, 3, "1.3".to_owned()));
     queue.take(2, usize::MAX).confirm();
     push(4);
-    assert_eq!(backup(3), (3, 4, "1.4".to_owned()));
+    assert_eq!(backup(Some((2, 3))), (3, 4, "1.4".to_owned()));
+    assert_eq!(backup(Some((0, 1))), (3, 4, "1.4".to_owned()));
     queue.close();
-    assert!(queue.backup(0).is_none());
+    assert!(queue.backup(None).is_none());
+}
+
+#[test]
+fn what_is_dropped_behind_what_was_taken_cannot_be_told_by_numbers() {
+    let Setting { queue, .. } = kept(100);
+    queue.attach(Limits {
+        messages: 2,
+        ..MANY
+    });
+    for number in [1, 2] {
+        queue.push(numbered(1, number));
+    }
+    let _batch = queue.take(1, usize::MAX);
+    queue.push(numbered(1, 3));
+    assert!(queue.numbers().is_some());
+    queue.push(numbered(1, 4));
+    assert!(queue.numbers().is_none(), "1 3 4 is left of 1 2 3");
+    let backup = queue.backup(None).unwrap();
+    assert_eq!((backup.numbers.count(), backup.messages.len()), (3, 3));
+    assert_eq!(queue.numbers(), Some(backup.numbers));
+}
+
+#[test]
+fn of_a_message_that_two_filters_want_both_copies_come() {
+    let Setting { queue, .. } = kept(100);
+    queue.attach(MANY);
+    for _ in 0..2 {
+        queue.push(numbered(1, 1));
+    }
+    assert_eq!(all_names(&queue), "1.1 1.1");
 }
