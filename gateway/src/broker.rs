@@ -21,6 +21,9 @@ mod router;
 /// The last message of a topic, for whoever subscribes later.
 mod retained;
 
+/// The way of a message, from whoever publishes it or from another pod.
+mod publishing;
+
 /// The filters and the queue of one client.
 mod session;
 
@@ -41,21 +44,23 @@ use std::{
 
 use tokio::time::{Instant, sleep};
 
-pub(crate) use self::router::{Trie, Wanters};
 use self::{
     message::Stamp,
-    others::{Away, Others, Told},
-    retained::Retained,
-    router::{Recipients, Router},
+    others::{Away, Others},
+    router::Router,
 };
 pub use self::{
     message::{Message, Publication},
     queue::Queue,
-    retained::{Full, Limits as RetainedLimits},
+    retained::{Full, Limits as RetainedLimits, Version},
     session::{Keeper, Session, Subscriptions, TooMany},
     sessions::Sessions,
     stats::Stats,
     topic::{Filter, Qos, Topic},
+};
+pub(crate) use self::{
+    retained::{Found, Known, Retained, Standing},
+    router::{Trie, Wanters},
 };
 
 /// Between two looks whether somebody has room.
@@ -102,7 +107,7 @@ pub enum Error {
     /// A message that is to be retained, and for which there is no room. Nobody got it.
     #[error(transparent)]
     NotRetained(#[from] Full),
-    /// Other pods may not have it; subscribers here have.
+    /// Other pods may not have it; subscribers here have, unless it is to be retained.
     #[error(transparent)]
     Away(#[from] Away),
 }
@@ -122,10 +127,11 @@ impl Broker {
 
     fn new(settings: Settings, others: Option<Arc<dyn Others>>) -> Self {
         let stats = Arc::new(Stats::default());
+        let parts = others.as_ref().map_or(0, |others| others.parts());
         Self(Arc::new(Inner {
             stamp: Stamp::new(Arc::clone(&settings.node)),
             router: Router::new(Arc::clone(&stats)),
-            retained: Retained::new(settings.retained, Arc::clone(&stats)),
+            retained: Retained::new(settings.retained, Arc::clone(&stats), parts),
             settings,
             stats,
             others,
@@ -148,103 +154,12 @@ impl Broker {
         Queue::new(limits, Arc::clone(&self.0.stats))
     }
 
-    /// `Ok` once the broker has accepted the message: once it is in every matching queue here and, where it must not be
-    /// lost, where other pods find it. Publications awaited one after the other arrive in that order in each queue.
-    pub async fn publish(&self, publication: Publication) -> Result<(), Error> {
-        let Some((mut recipients, message)) = self.route(publication)? else {
-            self.0.stats.count_publication(0);
-            return Ok(());
-        };
-        let told = self.others_to_tell(&mut recipients, &message);
-        let delivered = recipients.deliver(&message).await;
-        let Some((others, (told, shared))) = self.0.others.as_ref().zip(told) else {
-            self.0.stats.count_publication(delivered);
-            return Ok(());
-        };
-        self.0.stats.count_publication(delivered + shared);
-        if message.qos == Qos::AtMostOnce {
-            others.send(&message, told);
-        } else {
-            others.keep(&message, told).await?;
-        }
-        Ok(())
-    }
-
-    /// Like [`Self::publish`], but at once, however many there are: for the few who watch the gateway itself. Other pods
-    /// may miss it.
-    pub fn publish_now(&self, publication: Publication) -> Result<(), Error> {
-        let Some((mut recipients, message)) = self.route(publication)? else {
-            self.0.stats.count_publication(0);
-            return Ok(());
-        };
-        let told = self.others_to_tell(&mut recipients, &message);
-        let mut delivered = recipients.deliver_now(&message);
-        if let Some((others, (told, shared))) = self.0.others.as_ref().zip(told) {
-            delivered += shared;
-            others.send(&message, told);
-        }
-        self.0.stats.count_publication(delivered);
-        Ok(())
-    }
-
-    /// A message of another pod, for those who subscribed to its very topic.
-    pub fn deliver_exact(&self, message: &Arc<Message>) {
-        let recipients = self.0.router.route_exact(&message.topic);
-        self.count_foreign(recipients.deliver_now(message));
-    }
-
-    /// A message of another pod, for those who subscribed with wildcards, and these groups.
-    pub fn deliver_patterns(&self, message: &Arc<Message>, groups: &[Filter]) {
-        let recipients = self.0.router.route_patterns(&message.topic, groups);
-        self.count_foreign(recipients.deliver_now(message));
-    }
-
     /// Waits until all who want this topic here have room for more, or until then: for whoever brings many messages at
     /// once, that no connection is closed for not having taken them in no time.
     pub async fn room(&self, topic: &Topic, until: Instant) {
         while Instant::now() < until && self.0.router.route(topic).are_crowded() {
             sleep(A_MOMENT).await;
         }
-    }
-
-    fn count_foreign(&self, delivered: u64) {
-        self.0.stats.delivered.fetch_add(delivered, Relaxed);
-    }
-
-    /// Whom to tell elsewhere, where there is an elsewhere; and how many groups were served here.
-    fn others_to_tell(
-        &self,
-        recipients: &mut Recipients,
-        message: &Arc<Message>,
-    ) -> Option<(Told, u64)> {
-        let others = self.0.others.as_ref()?;
-        let wanted = others.wanted(&message.topic);
-        Some(Told::share(wanted, recipients, message))
-    }
-
-    /// The message and who gets it here, unless nobody does here or elsewhere.
-    fn route(&self, publication: Publication) -> Result<Option<(Recipients, Arc<Message>)>, Error> {
-        let Inner {
-            settings,
-            stamp,
-            router,
-            retained,
-            others,
-            ..
-        } = &*self.0;
-        let (size, limit) = (publication.payload.len(), settings.max_payload);
-        if size > limit {
-            return Err(Error::PayloadTooLarge { size, limit });
-        }
-        if publication.retain {
-            let message = Arc::new(stamp.stamp(publication));
-            let recipients = retained.keep(&message, || router.route(&message.topic))?;
-            return Ok(Some((recipients, message)));
-        }
-        let recipients = router.route(&publication.topic);
-        // Without anybody it need not even be stamped.
-        let some = others.is_some() || !recipients.is_empty();
-        Ok(some.then(|| (recipients, Arc::new(stamp.stamp(publication)))))
     }
 
     /// Everything published from now on that `filter` matches goes to `queue`, until the guard is dropped.
@@ -269,10 +184,28 @@ impl Broker {
     /// # Errors
     /// It takes too long. It comes later.
     pub async fn known(&self, filter: &Filter) -> Result<(), Away> {
-        match &self.0.others {
-            Some(others) => others.known(filter).await,
-            None => Ok(()),
+        let Some(others) = &self.0.others else {
+            return Ok(());
+        };
+        others.known(filter).await?;
+        // What was retained meanwhile may have come here and not to the subscription.
+        for (queue, seek) in self.0.retained.known(filter) {
+            queue.seek(seek);
         }
+        Ok(())
+    }
+
+    /// What all pods retain was read: those who subscribed before get what they have not got. `is_known` says whether
+    /// others know of a filter by now.
+    pub(crate) fn look_again(&self, is_known: impl Fn(&Filter) -> bool) {
+        for (queue, seek) in self.0.retained.look_again(is_known) {
+            queue.seek(seek);
+        }
+    }
+
+    /// What is retained, for whoever keeps it the same in all pods.
+    pub(crate) fn retained(&self) -> &Retained {
+        &self.0.retained
     }
 
     /// Gives what waits in the queue of somebody who has left a group to others of the group in this pod. How many of the
@@ -297,7 +230,7 @@ impl Broker {
             return self.subscribe(filter, qos, queue);
         }
         let subscribe = || self.subscribe(filter.clone(), qos, queue);
-        let (subscription, seek) = self.0.retained.seek(&filter, subscribe);
+        let (subscription, seek) = self.0.retained.seek(&filter, queue, subscribe);
         if let Some(seek) = seek {
             queue.seek(seek);
         }
@@ -355,12 +288,18 @@ impl fmt::Debug for Subscription {
 
 impl Drop for Subscription {
     fn drop(&mut self) {
-        self.broker
-            .0
-            .router
-            .unsubscribe(&self.filter, &self.queue, self.generation);
-        if let Some(others) = &self.broker.0.others {
+        let Inner {
+            router,
+            retained,
+            others,
+            ..
+        } = &*self.broker.0;
+        let has_ended = router.unsubscribe(&self.filter, &self.queue, self.generation);
+        if let Some(others) = others {
             others.unsubscribed(&self.filter);
+            if has_ended {
+                retained.leave(&self.filter, &self.queue);
+            }
         }
     }
 }

@@ -30,12 +30,16 @@ mod position;
 mod reading;
 /// Reading up what was missed.
 mod recovery;
+/// What all pods retain.
+mod retained;
 /// What comes twice.
 mod seen;
 /// What other pods want.
 mod table;
 /// What keeps all of this going.
 mod tasks;
+/// How others are told of messages.
+mod telling;
 
 use std::{
     collections::HashMap,
@@ -47,13 +51,8 @@ use std::{
 };
 
 use arc_swap::ArcSwapOption;
-use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
-use proto::cluster::{Envelope, Share};
-use tokio::{
-    sync::{oneshot, watch},
-    time::{sleep, timeout_at},
-};
+use tokio::sync::watch;
 
 pub(crate) use self::{
     envelope::{envelope, message},
@@ -63,8 +62,9 @@ pub(crate) use self::{
 use self::{
     interest::Interest,
     log::Keeper,
-    outbox::{Item, Keeping, Outbox},
+    outbox::Outbox,
     pods::{Living, Pods},
+    retained::Retainer,
     table::Table,
 };
 pub use self::{
@@ -74,18 +74,10 @@ pub use self::{
     tasks::Tasks,
 };
 use crate::{
-    backoff::jittered,
-    broker::{
-        Filter, Message, Topic,
-        others::{Away, Others, Pod, Told, Wanted},
-    },
+    broker::others::Pod,
     redis::{Failure, Link, Pushes, Script},
-    seal::{Kind, Sealer},
+    seal::Sealer,
 };
-
-/// The first pause before a message that must not be lost is sent again; it doubles up to the longest.
-const PAUSE: Duration = Duration::from_millis(20);
-const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
 /// How a pod works with others.
 #[derive(Clone)]
@@ -128,6 +120,7 @@ struct Inner {
     pods: Pods,
     outbox: Outbox,
     keeper: Keeper,
+    retainer: Retainer,
     counts: Arc<Counts>,
     /// Where the other pods are called; unset before Redis has told.
     addresses: ArcSwapOption<HashMap<Pod, String>>,
@@ -196,6 +189,14 @@ pub struct Counts {
     pub held_up: AtomicU64,
     /// What came and no pod of the cluster had written.
     pub forged: AtomicU64,
+    /// Messages that Redis has now for whoever subscribes later, and removals of such messages.
+    pub retained: AtomicU64,
+    /// Those that it has not got in time.
+    pub not_retained: AtomicU64,
+    /// Retained messages that were read there, as they were missing here.
+    pub retained_read: AtomicU64,
+    /// Those that Redis had lost and got back from here.
+    pub retained_restored: AtomicU64,
     /// Questions to itself that came back.
     pub probes: AtomicU64,
     /// Those that did not.
@@ -222,6 +223,7 @@ impl Cluster {
             table: Table::default(),
             outbox: Outbox::new(outbox::Limits { messages, bytes }),
             keeper: Keeper::new(settings.log_messages, settings.log_age, verb),
+            retainer: Retainer::new(verb),
             counts: Arc::default(),
             addresses: ArcSwapOption::empty(),
             lives: watch::Sender::default(),
@@ -351,126 +353,5 @@ impl Inner {
             lives.silent = living.silent;
             lives.bans = living.bans;
         });
-    }
-
-    fn item(&self, message: &Message, to: Told) -> Item {
-        let own = self.settings.own.as_ref();
-        let shares = to.shares.iter().map(|(filter, pod)| Share {
-            filter: filter.to_string(),
-            pod: pod.to_string(),
-        });
-        let sealed = self.sealer.seal(
-            Kind::Message,
-            &Envelope {
-                pod: own.to_owned(),
-                shares: shares.collect(),
-                ..envelope(message)
-            },
-        );
-        let mut pods = to.pods;
-        for (_, pod) in to.shares {
-            if !pods.contains(&pod) {
-                pods.push(pod);
-            }
-        }
-        Item {
-            sealed,
-            channel: self.names.topic(message.topic.as_str()),
-            inboxes: pods.iter().map(|pod| self.names.inbox(pod)).collect(),
-            kept: None,
-        }
-    }
-
-    /// One try to have the message kept, and others told. `at` is where it stands in the log, once it does.
-    async fn try_keep(
-        &self,
-        message: &Message,
-        to: &Told,
-        at: &mut Option<log::Id>,
-    ) -> Result<(), Failed> {
-        let mut item = self.item(message, to.clone());
-        let (reply, answer) = oneshot::channel();
-        item.kept = Some(Box::new(Keeping {
-            log: self.names.log(Partition::of(message.topic.as_str())),
-            at: *at,
-            reply,
-        }));
-        self.outbox.add(item).map_err(|_| Failed::NoRoom)?;
-        match answer.await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(failed)) => {
-                *at = failed.at;
-                Err(Failed::Redis(failed.failure))
-            }
-            Err(_) => Err(Failed::NoRoom),
-        }
-    }
-}
-
-/// Why a message was not kept.
-#[derive(Debug, thiserror::Error)]
-enum Failed {
-    #[error(transparent)]
-    Redis(Failure),
-    #[error("too much waits for Redis already (broker.outbox)")]
-    NoRoom,
-}
-
-impl Others for Cluster {
-    fn subscribed(&self, filter: &Filter) {
-        self.0.interest.add(filter);
-    }
-
-    fn unsubscribed(&self, filter: &Filter) {
-        self.0.interest.remove(filter);
-    }
-
-    fn known<'a>(&'a self, filter: &'a Filter) -> BoxFuture<'a, Result<(), Away>> {
-        Box::pin(self.0.interest.known(filter, self.0.settings.patience))
-    }
-
-    fn wanted(&self, topic: &Topic) -> Wanted {
-        self.0.table.wanted(topic)
-    }
-
-    fn send(&self, message: &Arc<Message>, to: Told) {
-        let counts = &self.0.counts;
-        counts.sent.fetch_add(1, Relaxed);
-        if let Err(item) = self.0.outbox.add(self.0.item(message, to)) {
-            let copies = 1 + item.inboxes.len() as u64;
-            counts.dropped.fetch_add(copies, Relaxed);
-        }
-    }
-
-    fn keep<'a>(&'a self, message: &'a Arc<Message>, to: Told) -> BoxFuture<'a, Result<(), Away>> {
-        Box::pin(async move {
-            let inner = &*self.0;
-            let patience = inner.settings.patience;
-            let until = Instant::now() + patience;
-            let mut pause = PAUSE;
-            let mut at = None;
-            loop {
-                let kept = inner.try_keep(message, &to, &mut at);
-                let kept = timeout_at(until.into(), kept).await;
-                let why = match kept {
-                    Ok(Ok(())) => {
-                        inner.counts.kept.fetch_add(1, Relaxed);
-                        return Ok(());
-                    }
-                    Ok(Err(failed)) => failed.to_string(),
-                    Err(_) => "Redis has not answered".to_owned(),
-                };
-                // What comes twice is known by its id.
-                let wait = jittered(pause);
-                if Instant::now() + wait >= until {
-                    inner.counts.not_kept.fetch_add(1, Relaxed);
-                    return Err(Away(format!(
-                        "{why}, for {patience:?}; publish it again later"
-                    )));
-                }
-                sleep(wait).await;
-                pause = (pause * 2).min(LONGEST_PAUSE);
-            }
-        })
     }
 }

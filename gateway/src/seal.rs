@@ -46,6 +46,8 @@ pub enum Kind {
     Session = 9,
     /// A message that waits in it.
     Waiting = 10,
+    /// A message that is retained in all pods.
+    Retained = 11,
 }
 
 /// Seals and opens.

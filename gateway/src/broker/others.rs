@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 
-use super::{Filter, Message, Topic, router::Recipients};
+use super::{Filter, Message, Topic, retained::Version, router::Recipients};
 
 /// A pod, as an instance: its name, and when it started.
 pub type Pod = Arc<str>;
@@ -35,6 +35,16 @@ pub trait Others: Send + Sync {
     /// # Errors
     /// It takes too long. They may hear of it all the same.
     fn keep<'a>(&'a self, message: &'a Arc<Message>, to: Told) -> BoxFuture<'a, Result<(), Away>>;
+
+    /// In how many parts all topics are, for the numbers of changes of what is retained.
+    fn parts(&self) -> usize;
+
+    /// Keeps the message for whoever subscribes later, in all pods and in place of its topic's older one; or removes that,
+    /// if the payload is empty. Which change that was.
+    ///
+    /// # Errors
+    /// It takes too long. It may be kept all the same.
+    fn retain<'a>(&'a self, message: &'a Message) -> BoxFuture<'a, Result<Version, Away>>;
 }
 
 /// Other pods cannot be reached.
@@ -67,6 +77,8 @@ pub struct Told {
     pub pods: Vec<Pod>,
     /// The groups that another pod serves, and which one.
     pub shares: Vec<(Filter, Pod)>,
+    /// The change that it made to what all pods retain.
+    pub retained: Option<Version>,
 }
 
 impl Told {
@@ -79,7 +91,7 @@ impl Told {
     ) -> (Self, u64) {
         let mut told = Self {
             pods: wanted.pods,
-            shares: Vec::new(),
+            ..Self::default()
         };
         let mut served = 0;
         for Sharing { filter, pods } in wanted.groups {

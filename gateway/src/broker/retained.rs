@@ -1,7 +1,8 @@
 //! The last message of each topic that was published to be kept, for whoever subscribes later.
 //!
 //! Full is by count or by bytes; then a message for another topic is refused before anybody gets it. The topics are in
-//! order, level by level, so that a filter's are found by seeking.
+//! order, level by level, so that a filter's are found by seeking. With other pods this is a copy of what all of them
+//! retain (`shared`), where each change has a number (`versions`).
 
 use std::{
     collections::BTreeMap,
@@ -12,12 +13,26 @@ use std::{
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use super::{Filter, Message, Stats};
+use super::{Filter, Message, Queue, Stats, Topic};
+use crate::clock;
 
 /// The search for the messages of one filter.
 mod seek;
+/// Changes by their numbers.
+mod versions;
+/// What pods have in common.
+mod shared;
+/// Subscriptions of which others may not know yet.
+mod young;
 
 pub(super) use self::seek::{Seek, Step};
+pub(super) use self::shared::Audience;
+pub use self::versions::Version;
+use self::{seek::Wanted, versions::Parts, young::Young};
+pub(crate) use self::{
+    shared::Found,
+    versions::{Known, Standing},
+};
 
 /// How much is kept, and for how long.
 #[derive(Clone, Copy, Debug)]
@@ -53,20 +68,26 @@ pub enum Full {
 }
 
 /// All retained messages.
-pub(super) struct Retained {
+pub(crate) struct Retained {
     limits: Limits,
     stats: Arc<Stats>,
     store: Mutex<Store>,
 }
 
-#[derive(Default)]
 struct Store {
     by_topic: BTreeMap<Key, Kept>,
-    /// By number; empty where nothing becomes too old.
-    by_age: BTreeMap<u64, Key>,
+    /// By when they are too old; empty where nothing becomes that.
+    by_age: BTreeMap<(Instant, u64), Key>,
     bytes: usize,
     /// How many were ever kept.
     count: u64,
+    /// The number of the last one that was kept and did not go to everybody here.
+    last_unrouted: Option<u64>,
+    /// What is known of the changes of all pods.
+    parts: Parts,
+    /// What has become too old and may still stand where all pods find it.
+    expired: Vec<(Topic, Version)>,
+    young: Young,
 }
 
 /// A topic with U+0000, which no topic holds, in place of its slashes: so all that is below a level stands together.
@@ -78,45 +99,63 @@ struct Kept {
     message: Arc<Message>,
     /// Grows with time.
     number: u64,
-    since: Instant,
+    /// When it is too old.
+    due: Option<Instant>,
     bytes: usize,
+    /// The change that it came with, where there are other pods.
+    version: Option<Version>,
+    /// Whether it went to those who subscribed here to its very topic, and with wildcards.
+    routed: [bool; Audience::COUNT],
+    /// When it was last found where all pods have it.
+    round: u64,
 }
 
 /// What is forgotten at once, at most.
 const AT_ONCE: usize = 100;
+/// How much of what has become too old is noted.
+const MOST_EXPIRED: usize = 10_000;
+/// What a message takes in memory besides itself and its key, at most.
+const OVERHEAD: usize = 320;
 
 impl Retained {
-    /// What a message takes in memory besides itself and its key, at most.
-    const OVERHEAD: usize = 256;
-
-    pub(super) fn new(limits: Limits, stats: Arc<Stats>) -> Arc<Self> {
+    /// Nothing yet. With other pods, topics are in so many parts; without, in none.
+    pub(super) fn new(limits: Limits, stats: Arc<Stats>, parts: usize) -> Arc<Self> {
+        let store = Store {
+            by_topic: BTreeMap::new(),
+            by_age: BTreeMap::new(),
+            bytes: 0,
+            count: 0,
+            last_unrouted: None,
+            parts: Parts::new(parts, limits.messages),
+            expired: Vec::new(),
+            young: Young::default(),
+        };
         Arc::new(Self {
             limits,
             stats,
-            store: Mutex::default(),
+            store: Mutex::new(store),
         })
     }
 
     /// Keeps the message in place of its topic's older one, or removes that if the payload is empty; and calls `route`.
-    /// Whoever subscribes gets the message either from there or from here, and not from both.
+    /// Whoever subscribes gets the message either from there or from here, and not from both. For a pod by itself.
     pub(super) fn keep<T>(
         &self,
         message: &Arc<Message>,
         route: impl FnOnce() -> T,
     ) -> Result<T, Full> {
-        let key: Key = message.topic.as_str().replace('/', SEPARATOR).into();
+        let key = key_of(&message.topic);
         let mut store = self.store.lock();
-        store.forget_old(self.limits.age);
+        store.forget_old();
         if message.payload.is_empty() {
             store.remove(&key);
         } else {
-            let bytes = message.size() + key.len() + Self::OVERHEAD;
+            let bytes = size_of(message, &key);
             store.check(&key, bytes, &self.limits)?;
-            store.insert(key, message.clone(), bytes, self.limits.age.is_some());
+            let due = due(message, self.limits.age);
+            store.insert(key, Kept::new(message, due, bytes));
         }
-        self.stats
-            .retained
-            .store(store.by_topic.len() as u64, Relaxed);
+        self.show(&store);
         Ok(route())
     }
 
@@ -124,39 +163,91 @@ impl Retained {
     pub(super) fn seek<T>(
         self: &Arc<Self>,
         filter: &Filter,
+        queue: &Arc<Queue>,
         subscribe: impl FnOnce() -> T,
     ) -> (T, Option<Seek>) {
-        let store = self.store.lock();
+        let mut store = self.store.lock();
         let subscribed = subscribe();
+        if store.parts.are_some() {
+            let since = store.count;
+            store.young.add(filter, queue, since);
+        }
         let some = !store.by_topic.is_empty();
-        let seek = some.then(|| Seek::new(self, filter, store.count));
-        (subscribed, seek)
+        let wanted = Wanted::Before(store.count);
+        (subscribed, some.then(|| Seek::new(self, filter, wanted)))
     }
 
     /// Forgets some of what has become too old.
     pub(super) fn forget_old(&self) {
         let mut store = self.store.lock();
-        store.forget_old(self.limits.age);
-        self.stats
-            .retained
-            .store(store.by_topic.len() as u64, Relaxed);
+        store.forget_old();
+        self.show(&store);
+    }
+
+    fn show(&self, store: &Store) {
+        let count = store.by_topic.len() as u64;
+        self.stats.retained.store(count, Relaxed);
+    }
+}
+
+fn key_of(topic: &Topic) -> Key {
+    topic.as_str().replace('/', SEPARATOR).into()
+}
+
+fn size_of(message: &Message, key: &Key) -> usize {
+    message.size() + key.len() + OVERHEAD
+}
+
+/// When it is too old: that long after it was published, by the clocks of the pods.
+fn due(message: &Message, age: Option<Duration>) -> Option<Instant> {
+    let past = Duration::from_millis(clock::now().saturating_sub(message.timestamp));
+    age.map(|age| Instant::now() + age.saturating_sub(past))
+}
+
+impl Kept {
+    /// One that everybody here gets.
+    fn new(message: &Arc<Message>, due: Option<Instant>, bytes: usize) -> Self {
+        Self {
+            message: Arc::clone(message),
+            number: 0,
+            due,
+            bytes,
+            version: None,
+            routed: [true; Audience::COUNT],
+            round: 0,
+        }
+    }
+
+    fn is_too_old(&self) -> bool {
+        self.due.is_some_and(|due| due <= Instant::now())
     }
 }
 
 impl Store {
-    fn forget_old(&mut self, age: Option<Duration>) {
-        let Some(age) = age else { return };
-        let now = Instant::now();
+    fn forget_old(&mut self) {
         for _ in 0..AT_ONCE {
             let Some((_, key)) = self.by_age.first_key_value() else {
                 return;
             };
             let key = key.clone();
             let kept = self.by_topic.get(&key);
-            if kept.is_some_and(|kept| kept.since + age > now) {
+            if kept.is_some_and(|kept| !kept.is_too_old()) {
                 return;
             }
-            self.remove(&key);
+            if let Some(Kept {
+                message,
+                version: Some(version),
+                ..
+            }) = self.remove(&key)
+            {
+                self.note_expired(&message.topic, version);
+            }
+        }
+    }
+
+    fn note_expired(&mut self, topic: &Topic, version: Version) {
+        if self.expired.len() < MOST_EXPIRED {
+            self.expired.push((topic.clone(), version));
         }
     }
 
@@ -175,28 +266,30 @@ impl Store {
         Ok(())
     }
 
-    fn insert(&mut self, key: Key, message: Arc<Message>, bytes: usize, ages: bool) {
+    fn insert(&mut self, key: Key, mut kept: Kept) {
         self.remove(&key);
-        let number = self.count;
+        kept.number = self.count;
         self.count += 1;
-        self.bytes += bytes;
-        if ages {
-            self.by_age.insert(number, key.clone());
+        self.bytes += kept.bytes;
+        if let Some(due) = kept.due {
+            self.by_age.insert((due, kept.number), key.clone());
         }
-        let kept = Kept {
-            message,
-            number,
-            since: Instant::now(),
-            bytes,
-        };
+        if let Some(version) = kept.version {
+            self.parts.insert(version, &key);
+        }
         self.by_topic.insert(key, kept);
     }
 
-    fn remove(&mut self, key: &str) {
-        if let Some(kept) = self.by_topic.remove(key) {
-            self.bytes -= kept.bytes;
-            self.by_age.remove(&kept.number);
+    fn remove(&mut self, key: &str) -> Option<Kept> {
+        let kept = self.by_topic.remove(key)?;
+        self.bytes -= kept.bytes;
+        if let Some(due) = kept.due {
+            self.by_age.remove(&(due, kept.number));
         }
+        if let Some(version) = kept.version {
+            self.parts.remove(version, key);
+        }
+        Some(kept)
     }
 }
 

@@ -85,8 +85,8 @@ impl Router {
         generation
     }
 
-    /// Removes the queue from the filter, unless it subscribed again since.
-    pub(super) fn unsubscribe(&self, filter: &Filter, queue: &Arc<Queue>, generation: u64) {
+    /// Removes the queue from the filter, unless it subscribed again since. Whether it did.
+    pub(super) fn unsubscribe(&self, filter: &Filter, queue: &Arc<Queue>, generation: u64) -> bool {
         let remove =
             |subscribers: &mut Subscribers| subscribers.remove(filter.group(), queue, generation);
         let change = if filter.is_wildcard() {
@@ -101,6 +101,7 @@ impl Router {
         if filters {
             self.stats.filters.fetch_sub(1, Relaxed);
         }
+        entries
     }
 
     /// Who gets a message of another pod that came by its topic's channel: those who subscribed to this very topic.

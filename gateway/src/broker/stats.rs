@@ -35,6 +35,8 @@ pub struct Stats {
     pub sessions_discarded: AtomicU64,
     /// Gauge: retained messages.
     pub retained: AtomicU64,
+    /// Retained messages of other pods for which there was no room.
+    pub retained_dropped: AtomicU64,
     /// Gauge: different filters with at least one subscription.
     pub filters: AtomicU64,
     /// Gauge: subscriptions, each a filter of one queue.

@@ -15,7 +15,7 @@ use super::{
     seen::{Copy, Seen},
 };
 use crate::{
-    broker::{Broker, Filter, Message, Qos, others::Pod, topic::MAX_LEVELS},
+    broker::{Broker, Filter, Message, Qos, Version, others::Pod, topic::MAX_LEVELS},
     seal::{Broken, Kind, Sealer},
 };
 
@@ -110,8 +110,11 @@ impl Foreign {
     ) -> Result<Came, Broken> {
         let is_own = envelope.pod == *self.own;
         let shares = mem::take(&mut envelope.shares);
+        let number = envelope.retained;
         let message = Arc::new(message(envelope)?);
         let partition = Partition::of(message.topic.as_str());
+        let part = partition.index();
+        let retained = (number > 0).then_some(Version { part, number });
         match id {
             Some(id) => self.positions.reached(partition, id),
             None if message.qos == Qos::AtMostOnce => {}
@@ -137,8 +140,8 @@ impl Foreign {
                 self.broker.room(&message.topic, until).await;
             }
             match copy {
-                Copy::Exact => self.broker.deliver_exact(&message),
-                Copy::Patterns => self.broker.deliver_patterns(&message, &groups),
+                Copy::Exact => self.broker.deliver_exact(&message, retained),
+                Copy::Patterns => self.broker.deliver_patterns(&message, &groups, retained),
             }
         }
         Ok(came)

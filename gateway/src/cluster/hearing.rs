@@ -84,10 +84,15 @@ impl Hearing {
                 () = shared.hears.notified() => {
                     self.hears = true;
                     self.unlearned = true;
+                    let mut stand = Slots::all();
+                    stand.remove(&self.gap);
+                    self.shared.retained_again(&stand);
                     self.catch_up().await;
                 }
                 () = shared.doubts.notified() => {
                     self.miss(&Slots::all());
+                    self.shared.retained_gap(&Slots::all());
+                    self.shared.retained_again(&Slots::all());
                     self.unread = Partition::all().collect();
                     self.catch_up().await;
                 }
@@ -106,7 +111,7 @@ impl Hearing {
 
     async fn take(&mut self, push: Push) {
         match push {
-            Push::Message { channel, payload } if self.gap.hold(&channel) => {
+            Push::Message { channel, payload } if self.is_held(&channel) => {
                 self.hold(channel, payload);
             }
             Push::Message { channel, payload } => {
@@ -117,9 +122,24 @@ impl Hearing {
                 self.gap.add(&slots);
                 self.regained.remove(&slots);
                 self.miss(&slots);
+                self.shared.retained_gap(&slots);
             }
-            Push::Again { slots } => self.regain(&slots).await,
+            Push::Again { slots } => {
+                if self.hears {
+                    self.shared.retained_again(&slots);
+                }
+                self.regain(&slots).await;
+            }
         }
+    }
+
+    /// Whether what comes there waits until the logs are read. Changes of what is retained have numbers.
+    fn is_held(&self, channel: &[u8]) -> bool {
+        let is_change = || {
+            let channel = std::str::from_utf8(channel).ok();
+            channel.is_some_and(|channel| self.shared.cluster.names.changed_in(channel).is_some())
+        };
+        self.gap.hold(channel) && !is_change()
     }
 
     /// Messages of these slots may be missing.
@@ -240,6 +260,8 @@ impl Shared {
         } else if channel == cluster.names.changed() {
             let heard = cluster.pods.heard(payload, &cluster.table);
             heard.map(|()| Came::Own)
+        } else if let Some(partition) = cluster.names.changed_in(channel) {
+            self.changed(partition, payload)
         } else {
             self.foreign.by_inbox(payload, pace).await
         };

@@ -98,10 +98,8 @@ impl Interest {
         let mut settled = self.settled.subscribe();
         let known = async {
             loop {
-                match self.state.lock().wanted.get(filter) {
-                    Some(entry) if !entry.is_known => {}
-                    // Nobody wants it any more, so there is nothing to wait for.
-                    _ => return,
+                if self.is_known(filter) {
+                    return;
                 }
                 if settled.changed().await.is_err() {
                     return;
@@ -115,6 +113,12 @@ impl Interest {
                  as soon as Redis answers"
             ))
         })
+    }
+
+    /// Whether others know of it, or nobody wants it.
+    pub(super) fn is_known(&self, filter: &Filter) -> bool {
+        let state = self.state.lock();
+        state.wanted.get(filter).is_none_or(|entry| entry.is_known)
     }
 
     /// Waits until there is something to tell.

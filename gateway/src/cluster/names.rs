@@ -78,6 +78,35 @@ impl Names {
         format!("{}{{p{:02}}}.mark", self.prefix, partition.0)
     }
 
+    /// The retained messages of a part of all topics, by topic.
+    pub(super) fn retained(&self, partition: Partition) -> String {
+        format!("{}{{p{:02}}}.retained", self.prefix, partition.0)
+    }
+
+    /// How often they have changed, and since when they have been there.
+    pub(super) fn retained_state(&self, partition: Partition) -> String {
+        format!("{}.state", self.retained(partition))
+    }
+
+    /// Topics of which nothing was there when it was removed, for a while.
+    pub(super) fn retained_gone(&self, partition: Partition) -> String {
+        format!("{}.gone", self.retained(partition))
+    }
+
+    /// Where pods hear of changes.
+    pub(super) fn retained_changed(&self, partition: Partition) -> String {
+        format!("{}.changed", self.retained(partition))
+    }
+
+    /// The part whose changes are heard there; none for what is no such channel.
+    pub(super) fn changed_in(&self, channel: &str) -> Option<Partition> {
+        let rest = channel.strip_prefix(&*self.prefix)?;
+        let number = rest
+            .strip_prefix("{p")?
+            .strip_suffix("}.retained.changed")?;
+        Partition::numbered(number.parse().ok()?)
+    }
+
     /// Which pod has a clientid.
     pub(crate) fn client(&self, clientid: &str) -> String {
         let partition = Partition::of(clientid).0;
@@ -189,6 +218,19 @@ mod tests {
             "exproto:other:{p01}.t.a".to_owned(),
         ] {
             assert_eq!(names.topic_in(&other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn a_channel_of_changes_leads_back_to_its_part() {
+        let names = Names::new("exproto:default:".to_owned());
+        for partition in Partition::all() {
+            let channel = names.retained_changed(partition);
+            assert_eq!(names.changed_in(&channel), Some(partition), "{channel}");
+            assert_eq!(names.topic_in(&channel), None, "{channel}");
+        }
+        for topic in ["x}.retained.changed", "}.retained.changed", "a"] {
+            assert_eq!(names.changed_in(&names.topic(topic)), None, "{topic}");
         }
     }
 

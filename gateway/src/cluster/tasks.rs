@@ -19,9 +19,11 @@ use super::{
     hearing::Hearing,
     interest::Changes,
     log::Positions,
+    names::Partition,
     outbox::framed,
     reading::Logs,
     recovery::{OVERLAP, Recovery},
+    retained,
     seen::Seen,
 };
 use crate::{
@@ -103,6 +105,7 @@ impl Cluster {
                 spawn(send),
                 spawn(tell(shared.clone())),
                 spawn(Hearing::new(shared.clone()).hear(pushes)),
+                spawn(retained::follow(shared.clone())),
                 spawn(probe(shared)),
             ],
         }
@@ -116,10 +119,12 @@ fn spawn(task: impl Future<Output = ()> + Send + 'static) -> AbortOnDropHandle<(
 /// Tells others what is wanted here, as it changes.
 async fn tell(shared: Arc<Shared>) {
     let cluster = &*shared.cluster;
-    let own = [
+    let (inbox, changed) = (
         cluster.names.inbox(&cluster.settings.own),
         cluster.names.changed().to_owned(),
-    ];
+    );
+    let retained = Partition::all().map(|each| cluster.names.retained_changed(each));
+    let own: Vec<_> = [inbox, changed].into_iter().chain(retained).collect();
     while cluster.link.subscribe(&own).await.is_err() {
         sleep(jittered(PAUSE)).await;
     }

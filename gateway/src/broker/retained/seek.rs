@@ -6,19 +6,42 @@ use std::{
     sync::Arc,
 };
 
-use tokio::time::Instant;
-
-use super::{Retained, SEPARATOR};
+use super::{Kept, Retained, SEPARATOR, shared::Audience};
 use crate::broker::{Filter, Message};
 
 /// How far a search has come.
 pub(in crate::broker) struct Seek {
     retained: Arc<Retained>,
     filter: Filter,
-    /// What was kept later was delivered to the subscription itself.
-    before: u64,
+    wanted: Wanted,
     /// No topic before this one is of interest any more.
     cursor: String,
+}
+
+/// Which messages a search is for, by their numbers.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Wanted {
+    /// Those from before. What was kept later went to the subscription itself.
+    Before(u64),
+    /// Those from in between that did not.
+    Unrouted {
+        /// The first one.
+        since: u64,
+        /// The one after the last.
+        before: u64,
+    },
+}
+
+impl Wanted {
+    fn are(self, kept: &Kept, filter: &Filter) -> bool {
+        match self {
+            Self::Before(number) => kept.number < number,
+            Self::Unrouted { since, before } => {
+                let is_unrouted = !kept.routed[Audience::of(filter) as usize];
+                (since..before).contains(&kept.number) && is_unrouted
+            }
+        }
+    }
 }
 
 /// What a step came to.
@@ -33,14 +56,14 @@ pub(in crate::broker) enum Step {
 }
 
 impl Seek {
-    pub(super) fn new(retained: &Arc<Retained>, filter: &Filter, before: u64) -> Self {
+    pub(super) fn new(retained: &Arc<Retained>, filter: &Filter, wanted: Wanted) -> Self {
         let wildcard = |level: &&str| matches!(*level, "+" | "#");
         let levels = filter.pattern().split('/');
         let plain: Vec<_> = levels.take_while(|level| !wildcard(level)).collect();
         Self {
             retained: Arc::clone(retained),
             filter: filter.clone(),
-            before,
+            wanted,
             cursor: plain.join(SEPARATOR),
         }
     }
@@ -57,7 +80,6 @@ impl Seek {
         mut give: impl FnMut(&Arc<Message>) -> bool,
     ) -> Step {
         let store = self.retained.store.lock();
-        let age = self.retained.limits.age;
         loop {
             if *looks == 0 {
                 return Step::Unfinished;
@@ -69,9 +91,8 @@ impl Seek {
             };
             self.cursor = match look(self.filter.pattern(), key) {
                 Look::Match => {
-                    let too_old = age.is_some_and(|age| kept.since + age <= Instant::now());
-                    let wanted = kept.number < self.before && !too_old;
-                    if wanted && !give(&kept.message) {
+                    let is_wanted = self.wanted.are(kept, &self.filter) && !kept.is_too_old();
+                    if is_wanted && !give(&kept.message) {
                         return Step::NoRoom;
                     }
                     [key, SEPARATOR].concat()

@@ -2,8 +2,11 @@ use std::{sync::Arc, time::Duration};
 
 use proptest::prelude::*;
 
+/// What pods have in common.
+mod shared;
+
 use super::{Full, Limits, Retained, Seek, Step};
-use crate::broker::{Filter, Message, Qos, Stats, Topic};
+use crate::broker::{Filter, Message, Qos, Queue, Stats, Topic, queue};
 
 const MANY: Limits = Limits {
     messages: usize::MAX,
@@ -12,7 +15,7 @@ const MANY: Limits = Limits {
 };
 
 fn retained(limits: Limits) -> Arc<Retained> {
-    Retained::new(limits, Arc::<Stats>::default())
+    Retained::new(limits, Arc::<Stats>::default(), 0)
 }
 
 fn message(topic: &str, payload: usize) -> Arc<Message> {
@@ -23,8 +26,13 @@ fn message(topic: &str, payload: usize) -> Arc<Message> {
         from: "device".into(),
         topic: Topic::parse(topic, 100).unwrap(),
         payload: vec![0; payload].into(),
-        timestamp: 0,
+        timestamp: crate::clock::now(),
     })
+}
+
+fn queue() -> Arc<Queue> {
+    let (messages, bytes) = (100, usize::MAX);
+    Queue::new(queue::Limits { messages, bytes }, Arc::default())
 }
 
 fn keep(retained: &Retained, topic: &str) {
@@ -33,7 +41,7 @@ fn keep(retained: &Retained, topic: &str) {
 
 fn seek(retained: &Arc<Retained>, filter: &str) -> Option<Seek> {
     let filter = Filter::parse(filter, 100).unwrap();
-    retained.seek(&filter, || ()).1
+    retained.seek(&filter, &queue(), || ()).1
 }
 
 /// What is found in the end, if each step looks at so many topics.
