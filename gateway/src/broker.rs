@@ -47,6 +47,7 @@ use tokio::time::{Instant, sleep};
 use self::{
     message::Stamp,
     others::{Away, Others},
+    retained::{Look, Upto},
     router::Router,
 };
 pub use self::{
@@ -59,7 +60,7 @@ pub use self::{
     topic::{Filter, Qos, Topic},
 };
 pub(crate) use self::{
-    retained::{Found, Known, Retained, Standing},
+    retained::{Found, Known, Load, Retained, Standing},
     router::{Trie, Wanters},
 };
 
@@ -189,18 +190,18 @@ impl Broker {
         };
         others.known(filter).await?;
         // What was retained meanwhile may have come here and not to the subscription.
-        for (queue, seek) in self.0.retained.known(filter) {
-            queue.seek(seek);
-        }
+        seek_again(self.0.retained.known(filter));
         Ok(())
     }
 
-    /// What all pods retain was read: those who subscribed before get what they have not got. `is_known` says whether
-    /// others know of a filter by now.
+    /// What all pods retain was read: those who subscribed before get what they have not got.
+    pub(crate) fn look_at_once(&self) {
+        seek_again(self.0.retained.look_again(Upto::Now, |_| false));
+    }
+
+    /// The same now and then, of what came before the last time. `is_known` says whether others know of a filter by now.
     pub(crate) fn look_again(&self, is_known: impl Fn(&Filter) -> bool) {
-        for (queue, seek) in self.0.retained.look_again(is_known) {
-            queue.seek(seek);
-        }
+        seek_again(self.0.retained.look_again(Upto::LastLook, is_known));
     }
 
     /// What is retained, for whoever keeps it the same in all pods.
@@ -252,6 +253,12 @@ impl Broker {
     #[must_use]
     pub fn stats(&self) -> &Stats {
         &self.0.stats
+    }
+}
+
+fn seek_again(looks: Vec<Look>) {
+    for (queue, seek) in looks {
+        queue.seek(seek);
     }
 }
 

@@ -22,6 +22,8 @@ mod network;
 mod pauses;
 /// Calls for connections of other pods.
 mod peers;
+/// What all pods retain.
+mod retained;
 /// Who gets what.
 mod routing;
 /// Sessions that outlive their pod.

@@ -26,12 +26,15 @@ mod shared;
 mod young;
 
 pub(super) use self::seek::{Seek, Step};
-pub(super) use self::shared::Audience;
 pub use self::versions::Version;
 use self::{seek::Wanted, versions::Parts, young::Young};
+pub(super) use self::{
+    shared::Audience,
+    young::{Look, Upto},
+};
 pub(crate) use self::{
     shared::Found,
-    versions::{Known, Standing},
+    versions::{Known, Load, Standing},
 };
 
 /// How much is kept, and for how long.

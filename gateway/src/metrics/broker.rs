@@ -78,5 +78,21 @@ impl Metrics {
                 gauge.observe(counted.stats().retained.load(Relaxed), &[]);
             })
             .build();
+        let counted = broker.clone();
+        let _ = meter
+            .u64_observable_gauge("exproto_retained_behind")
+            .with_description("Parts of all topics (128) of which this pod may not know yet what other pods retain.")
+            .with_callback(move |gauge| {
+                gauge.observe(counted.retained().behind() as u64, &[]);
+            })
+            .build();
+        let counted = broker.clone();
+        let _ = meter
+            .u64_observable_counter("exproto_retained_dropped")
+            .with_description("Retained messages of other pods for which this pod had no room.")
+            .with_callback(move |counter| {
+                counter.observe(counted.stats().retained_dropped.load(Relaxed), &[]);
+            })
+            .build();
     }
 }

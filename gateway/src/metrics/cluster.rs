@@ -52,6 +52,22 @@ impl Metrics {
                 ],
             ),
         );
+        self.observe_counts(
+            counts,
+            (
+                "exproto_shared_retained",
+                "Retained messages of all pods: written (to Redis, removals too), not_written (not in time; nobody got them), read (they were missing in this pod), restored (Redis had lost them).",
+            ),
+            (
+                "event",
+                &[
+                    ("written", |counts| &counts.retained),
+                    ("not_written", |counts| &counts.not_retained),
+                    ("read", |counts| &counts.retained_read),
+                    ("restored", |counts| &counts.retained_restored),
+                ],
+            ),
+        );
         let counted = cluster.clone();
         let _ = self
             .meter()

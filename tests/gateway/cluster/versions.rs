@@ -167,12 +167,12 @@ async fn a_pod_that_says_more_of_itself_is_told_what_it_wants() {
     assert_eq!(opened.payload, "to later versions");
 }
 
-fn sealer(pods: &Pods) -> Sealer {
+pub(super) fn sealer(pods: &Pods) -> Sealer {
     let ids = ConnIds::new("test", Some(&pods.folder.path().join("key"))).unwrap();
     Sealer::new(ids.key_for("what pods tell each other"))
 }
 
-async fn connect(pods: &Pods) -> MultiplexedConnection {
+pub(super) async fn connect(pods: &Pods) -> MultiplexedConnection {
     let client = redis::Client::open(pods.redis.url()).unwrap();
     client.get_multiplexed_async_connection().await.unwrap()
 }

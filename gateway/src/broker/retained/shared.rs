@@ -241,9 +241,9 @@ impl Retained {
         std::mem::take(&mut store.expired)
     }
 
-    /// Whether nothing is missing of what all pods retain.
-    pub(crate) fn is_whole(&self) -> bool {
-        self.store.lock().parts.are_whole()
+    /// Of how many parts something may be missing that other pods retain.
+    pub(crate) fn behind(&self) -> usize {
+        self.store.lock().parts.behind()
     }
 }
 

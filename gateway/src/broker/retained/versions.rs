@@ -102,7 +102,13 @@ impl Parts {
 
     /// Whether nothing is missing of any.
     pub(super) fn are_whole(&self) -> bool {
-        self.all.iter().all(|part| part.known == Known::All)
+        self.behind() == 0
+    }
+
+    /// How many there are of which something may be missing.
+    pub(super) fn behind(&self) -> usize {
+        let behind = self.all.iter().filter(|part| part.known != Known::All);
+        behind.count()
     }
 
     pub(super) fn standing(&self, part: usize) -> Standing {

@@ -10,16 +10,24 @@ use std::{
 use super::{Retained, Seek, Store, seek::Wanted};
 use crate::broker::{Filter, Queue};
 
-/// These subscriptions: none that has ended, and those that others know for a look or two.
+/// Looks at which others knew a filter, before its subscriptions are young no more: what was on its way at the first has
+/// come at the second, and so have all copies of it at the third.
+const LOOKS: u8 = 3;
+
+/// These subscriptions: none that has ended, and those that others know for some looks.
 #[derive(Default)]
-pub(super) struct Young(HashMap<Filter, Newcomers>);
+pub(super) struct Young {
+    all: HashMap<Filter, Newcomers>,
+    /// What was kept before the last look.
+    last_look: u64,
+}
 
 /// Those with one filter.
 #[derive(Default)]
 struct Newcomers {
     all: Vec<Newcomer>,
-    /// Others knew the filter at the last look. What was on its way then has come since.
-    were_known: bool,
+    /// Looks at which others knew the filter, one after the other.
+    known: u8,
 }
 
 struct Newcomer {
@@ -28,29 +36,38 @@ struct Newcomer {
     since: u64,
 }
 
+/// What they look at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::broker) enum Upto {
+    /// All that has come, even if it may still come to them by itself.
+    Now,
+    /// What had come at the last look.
+    LastLook,
+}
+
 /// A queue that looks again.
 pub(in crate::broker) type Look = (Arc<Queue>, Seek);
 
 impl Young {
     pub(super) fn add(&mut self, filter: &Filter, queue: &Arc<Queue>, since: u64) {
         let queue = Arc::downgrade(queue);
-        let newcomers = self.0.entry(filter.clone()).or_default();
+        let newcomers = self.all.entry(filter.clone()).or_default();
         newcomers.all.push(Newcomer { queue, since });
-        newcomers.were_known = false;
+        newcomers.known = 0;
     }
 
     /// Whether there are none.
     #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.all.is_empty()
     }
 
     fn remove(&mut self, filter: &Filter, queue: &Arc<Queue>) {
-        if let Some(newcomers) = self.0.get_mut(filter) {
+        if let Some(newcomers) = self.all.get_mut(filter) {
             let queue = Arc::downgrade(queue);
             newcomers.all.retain(|each| !each.queue.ptr_eq(&queue));
             if newcomers.all.is_empty() {
-                self.0.remove(filter);
+                self.all.remove(filter);
             }
         }
     }
@@ -68,29 +85,35 @@ impl Retained {
     /// Others know that filter now: who subscribed with it looks again.
     pub(in crate::broker) fn known(self: &Arc<Self>, filter: &Filter) -> Vec<Look> {
         let mut store = self.store.lock();
-        let numbers = store.numbers();
+        let (before, last) = store.numbers();
         let mut looks = Vec::new();
-        if let Some(newcomers) = store.young.0.get_mut(filter) {
-            self.look(filter, newcomers, numbers, &mut looks);
+        if let Some(newcomers) = store.young.all.get_mut(filter) {
+            self.look(filter, newcomers, (before, last), &mut looks);
         }
         looks
     }
 
-    /// All of them look again. Those whose filter others knew at the last look are young no more, if nothing was missing
-    /// here.
+    /// All of them look again. Some are young no more: where nothing is missing here, and others know their filters.
     pub(in crate::broker) fn look_again(
         self: &Arc<Self>,
+        upto: Upto,
         are_known: impl Fn(&Filter) -> bool,
     ) -> Vec<Look> {
         let mut store = self.store.lock();
-        let numbers = store.numbers();
         let is_whole = store.parts.are_whole();
+        let (count, last) = store.numbers();
+        let before = match upto {
+            Upto::Now => count,
+            Upto::LastLook => mem::replace(&mut store.young.last_look, count),
+        };
         let mut looks = Vec::new();
-        store.young.0.retain(|filter, newcomers| {
-            self.look(filter, newcomers, numbers, &mut looks);
-            let are_known = is_whole && are_known(filter);
-            let were_known = mem::replace(&mut newcomers.were_known, are_known);
-            !(were_known && are_known)
+        store.young.all.retain(|filter, newcomers| {
+            self.look(filter, newcomers, (before, last), &mut looks);
+            if upto == Upto::LastLook {
+                let are_known = is_whole && are_known(filter);
+                newcomers.known = if are_known { newcomers.known + 1 } else { 0 };
+            }
+            newcomers.known < LOOKS
         });
         looks
     }
@@ -103,9 +126,13 @@ impl Retained {
         looks: &mut Vec<Look>,
     ) {
         for newcomer in &mut newcomers.all {
-            let since = mem::replace(&mut newcomer.since, before);
+            let since = newcomer.since;
+            newcomer.since = since.max(before);
             let is_something = last_unrouted.is_some_and(|last| last >= since);
-            if is_something && let Some(queue) = newcomer.queue.upgrade() {
+            if is_something
+                && since < before
+                && let Some(queue) = newcomer.queue.upgrade()
+            {
                 let wanted = Wanted::Unrouted { since, before };
                 looks.push((queue, Seek::new(self, filter, wanted)));
             }

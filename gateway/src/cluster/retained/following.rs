@@ -41,10 +41,8 @@ pub(in crate::cluster) async fn follow(shared: Arc<Shared>) {
         }
         is_behind = looked.is_err();
         again = Instant::now() + jittered(PAUSE);
-        if all || looked.is_ok() {
-            shared.let_look_again();
-        }
-        if !is_told && shared.foreign.broker.retained().is_whole() {
+        shared.let_look_again(all);
+        if !is_told && shared.foreign.broker.retained().behind() == 0 {
             is_told = true;
             let messages = shared.foreign.broker.stats().retained.load(Relaxed);
             tracing::info!(messages, "knows what all pods retain");
@@ -109,10 +107,14 @@ impl Shared {
     }
 
     /// Those who subscribed before all was read, or before others knew, get what they have not got.
-    fn let_look_again(&self) {
+    fn let_look_again(&self, all: bool) {
         let interest = &self.cluster.interest;
         let broker = &self.foreign.broker;
-        broker.look_again(|filter| interest.is_known(filter));
+        if all {
+            broker.look_again(|filter| interest.is_known(filter));
+        } else {
+            broker.look_at_once();
+        }
     }
 
     /// Redis forgets what has become too old.

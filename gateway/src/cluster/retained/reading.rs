@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::{Era, State, entry, keys, new_era, opened};
 use crate::{
-    broker::{Found, Message, Standing, Topic},
+    broker::{Found, Load, Message, Standing, Topic},
     cluster::{Failure, envelope, names::Partition, tasks::Shared},
     seal::Kind,
 };
@@ -81,22 +81,42 @@ impl Shared {
                 break;
             }
         }
+        if self.drop_missing(partition, &load, state).await? {
+            retained.end(&load, state.number);
+        }
+        Ok(())
+    }
+
+    /// What was not found goes from here. Whether Redis had its data all the while; else it is looked at anew.
+    async fn drop_missing(
+        &self,
+        partition: Partition,
+        load: &Load,
+        state: &State,
+    ) -> Result<bool, Failure> {
+        let retained = self.foreign.broker.retained();
         let mut after = String::new();
         loop {
-            let missing = retained.missing(&load, state.number, (&after, PAGE));
-            let Some((last, _)) = missing.last() else {
-                break;
-            };
-            after = last.to_string();
+            let missing = retained.missing(load, state.number, (&after, PAGE));
+            let mut gone = Vec::new();
             for (topic, number) in &missing {
                 // Where a cluster moved the part meanwhile, it is not found and stands there all the same.
                 if !self.stands(partition, topic).await? {
-                    retained.lost(&load, topic, *number);
+                    gone.push((topic, *number));
                 }
             }
+            let now = State::read(&self.cluster, partition).await?;
+            if now.era.name != state.era.name || now.number < state.number {
+                return Ok(false);
+            }
+            for (topic, number) in gone {
+                retained.lost(load, topic, number);
+            }
+            match missing.last() {
+                Some((last, _)) => after = last.to_string(),
+                None => return Ok(true),
+            }
         }
-        retained.end(&load, state.number);
-        Ok(())
     }
 
     /// What stands there for a topic. What no pod of the cluster has written is passed over and counted.
