@@ -54,12 +54,14 @@ impl Default for Broker {
 }
 
 /// Messages published with `exproto-retain: true`: the last one of each topic is kept, and delivered to
-/// whoever subscribes later. One with an empty payload removes it.
+/// whoever subscribes later. One with an empty payload removes it. With `kind: redis` they are those of all
+/// pods, of which each has a copy: write the same for all of them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Retained {
     /// How many topics may have a retained message. At the limit, one for another topic is refused
-    /// with `UNKNOWN`, and delivered to nobody.
+    /// with `UNKNOWN`, and delivered to nobody. One that another pod has taken, with more room, is dropped
+    /// here and counted.
     #[serde(with = "Count::<1, 10_000_000>")]
     pub max_messages: u32,
 
@@ -68,7 +70,8 @@ pub struct Retained {
     #[serde(with = "KibBetween::<1024, 1_073_741_824>")]
     pub max_bytes: ByteSize,
 
-    /// How long a retained message is kept. `off`: until it is replaced or removed, or the pod ends.
+    /// How long a retained message is kept after it was published. `off`: until it is replaced or removed,
+    /// or the pod ends, or with `kind: redis` the data of Redis is lost.
     #[serde(with = "PeriodOrOff")]
     pub max_age: Option<Duration>,
 }
@@ -87,8 +90,9 @@ impl Default for Retained {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Shared {
-    /// How long it may take until Redis has a message of QoS 1 or 2, or a subscription. What takes longer is
-    /// answered with `UNKNOWN`. Such a message was not kept for other pods, or nobody knows; such a
+    /// How long it may take until Redis has a message of QoS 1 or 2, one that is to be retained, or a
+    /// subscription. What takes longer is answered with `UNKNOWN`. A message that was to be retained was
+    /// delivered to nobody then. Another one was not kept for other pods, or nobody knows; such a
     /// subscription stands in its own pod, and in the others as soon as Redis answers.
     #[serde(with = "Period")]
     pub timeout: Duration,
