@@ -95,6 +95,7 @@ impl Others for Cluster {
             let partition = Partition::of(message.topic.as_str());
             let sealed = inner.sealer.seal(Kind::Retained, &envelope(message));
             let mut patience = Patience::new(inner.settings.patience);
+            let mut may_be_done = false;
             loop {
                 let written = inner.retainer.write(inner, partition, message, &sealed);
                 let why = match timeout_at(patience.until, written).await {
@@ -103,16 +104,26 @@ impl Others for Cluster {
                         let part = partition.index();
                         return Ok(Version { part, number });
                     }
-                    Ok(Err(failure)) => failure.to_string(),
-                    Err(_) => UNANSWERED.to_owned(),
+                    Ok(Err(failure)) => {
+                        may_be_done |= failure.may_be_done();
+                        failure.to_string()
+                    }
+                    Err(_) => {
+                        may_be_done = true;
+                        UNANSWERED.to_owned()
+                    }
                 };
                 // Written twice, it is the same with a later number.
                 if !patience.pauses().await {
                     inner.counts.not_retained.fetch_add(1, Relaxed);
                     let patience = inner.settings.patience;
+                    let retained = if may_be_done {
+                        "which may be retained all the same"
+                    } else {
+                        "and it is not retained"
+                    };
                     return Err(Away(format!(
-                        "{why}, for {patience:?}; nobody got the message, which is to be retained (and may be \
-                         all the same); publish it again later"
+                        "{why}, for {patience:?}; nobody got the message, {retained}; publish it again later"
                     )));
                 }
             }

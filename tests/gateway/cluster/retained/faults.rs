@@ -55,7 +55,7 @@ async fn without_redis_nothing_is_retained_and_all_else_goes_on() {
     let answer = publisher.calls.publish_retained("a", 0, "no", "true").await;
     refused(&answer, ResultCode::Unknown, "nobody got the message");
     let answer = publisher.calls.publish_retained("a", 1, "", "true").await;
-    refused(&answer, ResultCode::Unknown, "to be retained");
+    refused(&answer, ResultCode::Unknown, "nobody got the message");
     let refused = "exproto_shared_retained_total{event=\"not_written\"}";
     assert_eq!(one.gateway.metric(refused).await, 2);
     ok(&publisher.calls.publish("a", 0, "yes").await);
