@@ -208,6 +208,12 @@ fn due(message: &Message, age: Option<Duration>) -> Option<Instant> {
 }
 
 impl Kept {
+    /// Whether it was kept up to that change, and was not found when its part was read.
+    fn is_missing(&self, load: &versions::Load, number: u64) -> bool {
+        let is_up_to = self.version.is_some_and(|version| version.number <= number);
+        is_up_to && self.round != load.round
+    }
+
     /// One that everybody here gets.
     fn new(message: &Arc<Message>, due: Option<Instant>, bytes: usize) -> Self {
         Self {

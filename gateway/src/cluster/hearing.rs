@@ -84,15 +84,13 @@ impl Hearing {
                 () = shared.hears.notified() => {
                     self.hears = true;
                     self.unlearned = true;
-                    let mut stand = Slots::all();
-                    stand.remove(&self.gap);
-                    self.shared.retained_again(&stand);
+                    self.shared.retained_again(&self.standing());
                     self.catch_up().await;
                 }
                 () = shared.doubts.notified() => {
                     self.miss(&Slots::all());
                     self.shared.retained_gap(&Slots::all());
-                    self.shared.retained_again(&Slots::all());
+                    self.shared.retained_again(&self.standing());
                     self.unread = Partition::all().collect();
                     self.catch_up().await;
                 }
@@ -140,6 +138,15 @@ impl Hearing {
             channel.is_some_and(|channel| self.shared.cluster.names.changed_in(channel).is_some())
         };
         self.gap.hold(channel) && !is_change()
+    }
+
+    /// Where all that is published comes.
+    fn standing(&self) -> Slots {
+        let mut cut = self.gap.clone();
+        cut.remove(&self.regained);
+        let mut standing = Slots::all();
+        standing.remove(&cut);
+        standing
     }
 
     /// Messages of these slots may be missing.

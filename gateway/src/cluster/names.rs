@@ -83,7 +83,7 @@ impl Names {
         format!("{}{{p{:02}}}.retained", self.prefix, partition.0)
     }
 
-    /// How often they have changed, and since when they have been there.
+    /// Which change was the last, and of which data, and since when they have been there.
     pub(super) fn retained_state(&self, partition: Partition) -> String {
         format!("{}.state", self.retained(partition))
     }

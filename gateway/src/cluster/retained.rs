@@ -31,7 +31,8 @@ use crate::{
 
 pub(super) use self::following::follow;
 
-/// A removal of what is not there is remembered in the first minute of an era, for whoever writes it back.
+/// A removal is remembered in the first minute of an era, and after it was found that changes were lost: for whoever
+/// writes back what it removed.
 const WRITE: &str = r"
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
@@ -44,8 +45,10 @@ redis.call('HSET', KEYS[2], 'number', number)
 local entry = number .. ' ' .. ARGV[2]
 if ARGV[3] == 'keep' then
   redis.call('HSET', KEYS[1], ARGV[1], entry)
-elseif redis.call('HDEL', KEYS[1], ARGV[1]) == 0 then
-  if now - (redis.call('HGET', KEYS[2], 'since') or 0) < 60000000 then
+else
+  redis.call('HDEL', KEYS[1], ARGV[1])
+  local since, lost = redis.call('HGET', KEYS[2], 'since'), redis.call('HGET', KEYS[2], 'lost')
+  if now - math.max(since or 0, lost or 0) < 60000000 then
     redis.call('HSET', KEYS[3], ARGV[1], number)
     redis.call('PEXPIRE', KEYS[3], 120000)
   end
@@ -55,7 +58,7 @@ return number
 ";
 
 /// In a new era only in its first minute, and only by who knew more than who did it before. What was written or removed
-/// since is left alone. How many were written.
+/// since is left alone. How many were written; -1 where none may be.
 const RESTORE: &str = r"
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
@@ -65,8 +68,10 @@ if not last then
 end
 if tonumber(last or 0) < tonumber(ARGV[2]) then redis.call('HSET', KEYS[2], 'number', ARGV[2]) end
 if ARGV[3] == 'era' then
-  if now - (redis.call('HGET', KEYS[2], 'since') or 0) > 60000000 then return 0 end
-  if tonumber(ARGV[2]) <= tonumber(redis.call('HGET', KEYS[2], 'whole') or 0) then return 0 end
+  if now - (redis.call('HGET', KEYS[2], 'since') or 0) > 60000000 then return -1 end
+  if tonumber(ARGV[2]) <= tonumber(redis.call('HGET', KEYS[2], 'whole') or 0) then return -1 end
+else
+  redis.call('HSET', KEYS[2], 'lost', string.format('%.0f', now))
 end
 local written = 0
 for i = 5, #ARGV, 2 do
@@ -91,6 +96,9 @@ local there = string.match(redis.call('HGET', KEYS[1], ARGV[1]) or '', '^%d+')
 if there == ARGV[2] then return redis.call('HDEL', KEYS[1], ARGV[1]) end
 return 0
 ";
+
+/// No change has a higher number: it is of the year 2112, and numbers in Lua are exact twice as far.
+const LAST: u64 = 1 << 52;
 
 /// Between the number of a change and its message.
 const BLANK: u8 = b' ';
@@ -249,7 +257,7 @@ fn opened(
 fn unnumbered(entry: &Bytes) -> Option<(u64, Bytes)> {
     let blank = entry.iter().position(|byte| *byte == BLANK)?;
     let number = std::str::from_utf8(&entry[..blank]).ok()?.parse().ok()?;
-    Some((number, entry.slice(blank + 1..)))
+    (number <= LAST).then(|| (number, entry.slice(blank + 1..)))
 }
 
 impl Shared {
@@ -310,7 +318,7 @@ mod tests {
         assert_eq!(open(entry(7, &sealed), other), Err(Broken::Forged));
         let as_message = key.seal(Kind::Message, &envelope);
         assert_eq!(open(entry(7, &as_message), part), Err(Broken::Forged));
-        for nonsense in [&b""[..], b"7", b"x y", b"-1 y", b" "] {
+        for nonsense in [&b""[..], b"7", b"x y", b"-1 y", b" ", b"9007199254740992 y"] {
             assert_eq!(open(nonsense.to_vec(), part), Err(Broken::Foreign));
         }
     }

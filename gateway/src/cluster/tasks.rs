@@ -123,11 +123,17 @@ async fn tell(shared: Arc<Shared>) {
         cluster.names.inbox(&cluster.settings.own),
         cluster.names.changed().to_owned(),
     );
-    let retained = Partition::all().map(|each| cluster.names.retained_changed(each));
-    let own: Vec<_> = [inbox, changed].into_iter().chain(retained).collect();
-    while cluster.link.subscribe(&own).await.is_err() {
+    while cluster
+        .link
+        .subscribe(&[inbox.clone(), changed.clone()])
+        .await
+        .is_err()
+    {
         sleep(jittered(PAUSE)).await;
     }
+    // Where a node is away, its channels are heard once it is back, and that is told.
+    let retained = Partition::all().map(|each| cluster.names.retained_changed(each));
+    let _ = cluster.link.subscribe(&retained.collect::<Vec<_>>()).await;
     shared.hears.notify_one();
     loop {
         cluster.interest.changed().await;

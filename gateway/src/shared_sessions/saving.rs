@@ -68,16 +68,22 @@ impl Inner {
         let Some(heard) = heard.filter(|_| is_kept) else {
             return is_kept;
         };
-        match self.note(&life, heard).await {
-            Ok(listed) if listed < kept.len() => {
-                // Redis has lost the list.
-                for kept in &kept {
-                    kept.note_unlisted().await;
-                }
-                true
+        let Ok(listed) = self.note(&life, heard).await else {
+            return false;
+        };
+        // Who has gone meanwhile was here no more before it left the list.
+        let is_here = |kept: &&Arc<Kept>| {
+            let known = self.kept(&kept.clientid);
+            known.is_some_and(|known| Arc::ptr_eq(&known, kept))
+        };
+        let here: Vec<_> = kept.iter().filter(is_here).collect();
+        if listed < here.len() {
+            tracing::warn!("Redis has lost which sessions this pod has; it gets them again");
+            for kept in here {
+                kept.note_unlisted().await;
             }
-            noted => noted.is_ok(),
         }
+        true
     }
 
     /// Whether it is kept; also where it never will be, which holds up no others.

@@ -38,13 +38,15 @@ impl Queue {
     }
 }
 
-/// What is still to be looked for: at most one of each subscription.
+/// What is still to be looked for: of each subscription at most one search that is under way, and one that is not yet.
 #[derive(Default)]
 pub(super) struct Seeks(VecDeque<Seek>);
 
 impl Seeks {
     pub(super) fn add(&mut self, seek: Seek) {
-        self.0.push_back(seek);
+        if !self.0.iter_mut().any(|each| each.extend(&seek)) {
+            self.0.push_back(seek);
+        }
     }
 
     pub(super) fn remove(&mut self, filter: &Filter) {

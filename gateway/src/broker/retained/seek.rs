@@ -16,6 +16,7 @@ pub(in crate::broker) struct Seek {
     wanted: Wanted,
     /// No topic before this one is of interest any more.
     cursor: String,
+    has_begun: bool,
 }
 
 /// Which messages a search is for, by their numbers.
@@ -65,7 +66,27 @@ impl Seek {
             filter: filter.clone(),
             wanted,
             cursor: plain.join(SEPARATOR),
+            has_begun: false,
         }
+    }
+
+    /// Looks for what the other one is for as well, if it has not begun and that comes right after.
+    pub(in crate::broker) fn extend(&mut self, other: &Self) -> bool {
+        let (
+            Wanted::Unrouted { before, .. },
+            Wanted::Unrouted {
+                since,
+                before: last,
+            },
+        ) = (&mut self.wanted, other.wanted)
+        else {
+            return false;
+        };
+        let goes_on = !self.has_begun && self.filter == other.filter && since <= *before;
+        if goes_on {
+            *before = last.max(*before);
+        }
+        goes_on
     }
 
     pub(in crate::broker) fn filter(&self) -> &Filter {
@@ -79,6 +100,7 @@ impl Seek {
         looks: &mut usize,
         mut give: impl FnMut(&Arc<Message>) -> bool,
     ) -> Step {
+        self.has_begun = true;
         let store = self.retained.store.lock();
         loop {
             if *looks == 0 {

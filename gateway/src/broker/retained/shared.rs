@@ -155,8 +155,14 @@ impl Retained {
     }
 
     /// A part is read, from where all pods have it. What is found there is told by [`Self::found`].
-    pub(crate) fn begin(&self, part: usize) -> Load {
-        self.store.lock().parts.begin(part)
+    /// `standing` is as it stood before it was known what there is to read.
+    pub(crate) fn begin(&self, part: usize, standing: &Standing) -> Load {
+        self.store.lock().parts.begin(part, standing)
+    }
+
+    /// Whether a message of the topic is kept.
+    pub(crate) fn keeps(&self, topic: &Topic) -> bool {
+        self.store.lock().by_topic.contains_key(&key_of(topic))
     }
 
     /// This message stands there, by that change.
@@ -183,23 +189,26 @@ impl Retained {
         found
     }
 
-    /// What was kept up to that change and was not found, of the topics after that one: some of it.
+    /// What was kept up to that change and was not found, of so many topics after that one; and the last of them, where
+    /// there may be more.
     pub(crate) fn missing(
         &self,
         load: &Load,
         number: u64,
         (after, most): (&str, usize),
-    ) -> Vec<(Topic, u64)> {
+    ) -> (Vec<(Topic, u64)>, Option<Topic>) {
         let after = key_of_text(after);
         let store = self.store.lock();
-        let topics = store.parts.topics(load.part, &after);
-        let kept = topics.filter_map(|key| store.by_topic.get(key));
-        let missing = kept.filter_map(|kept| {
-            let version = kept.version?.number;
-            let is_missing = kept.round != load.round && version <= number;
-            is_missing.then(|| (kept.message.topic.clone(), version))
+        let topics = store.parts.topics(load.part, &after).take(most);
+        let kept: Vec<_> = topics.filter_map(|key| store.by_topic.get(key)).collect();
+        let missing = kept.iter().filter(|kept| kept.is_missing(load, number));
+        let missing = missing.filter_map(|kept| {
+            let version = kept.version?;
+            Some((kept.message.topic.clone(), version.number))
         });
-        missing.take(most).collect()
+        let last = kept.last().filter(|_| kept.len() == most);
+        let last = last.map(|kept| kept.message.topic.clone());
+        (missing.collect(), last)
     }
 
     /// What was kept by that change does not stand there any more.
@@ -213,9 +222,18 @@ impl Retained {
         }
     }
 
-    /// A part is read, with all changes up to that one.
-    pub(crate) fn end(&self, load: &Load, number: u64) {
-        self.store.lock().parts.end(load, number);
+    /// A part is read, with all changes up to that one. Not where something is kept that was not found, and came
+    /// meanwhile by another way.
+    pub(crate) fn end(&self, load: &Load, number: u64) -> bool {
+        let mut store = self.store.lock();
+        let is_missing = store.parts.topics(load.part, "").any(|key| {
+            let kept = store.by_topic.get(key);
+            kept.is_some_and(|kept| kept.is_missing(load, number))
+        });
+        if !is_missing {
+            store.parts.end(load, number);
+        }
+        !is_missing
     }
 
     /// What is kept of a part, of the topics after that one: some of it, each with the number of its change.
@@ -239,6 +257,11 @@ impl Retained {
         store.forget_old();
         self.show(&store);
         std::mem::take(&mut store.expired)
+    }
+
+    /// That could not be forgotten yet.
+    pub(crate) fn put_back_expired(&self, topic: &Topic, version: Version) {
+        self.store.lock().note_expired(topic, version);
     }
 
     /// Of how many parts something may be missing that other pods retain.

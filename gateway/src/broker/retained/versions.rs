@@ -145,8 +145,9 @@ impl Parts {
     pub(super) fn note_removal(&mut self, version: Version, key: Key) {
         let part = &mut self.all[version.part];
         if self.removals >= self.most_removals {
-            // It may come back, until the part is read again.
+            // It may come back, until the part is read again: not by a reading that has begun.
             part.known = Known::Nothing;
+            part.turns += 1;
         } else if part.removed.insert(key, version.number).is_none() {
             self.removals += 1;
         }
@@ -219,7 +220,7 @@ impl Parts {
     }
 
     /// It is read from now on.
-    pub(super) fn begin(&mut self, index: usize) -> Load {
+    pub(super) fn begin(&mut self, index: usize, standing: &Standing) -> Load {
         let part = &mut self.all[index];
         part.known = Known::Nothing;
         part.is_partial = false;
@@ -227,7 +228,7 @@ impl Parts {
         Load {
             part: index,
             round: part.rounds,
-            turns: part.turns,
+            turns: standing.turns,
         }
     }
 

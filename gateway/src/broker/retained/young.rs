@@ -23,17 +23,14 @@ pub(super) struct Young {
 }
 
 /// Those with one filter.
-#[derive(Default)]
-struct Newcomers {
-    all: Vec<Newcomer>,
-    /// Looks at which others knew the filter, one after the other.
-    known: u8,
-}
+type Newcomers = Vec<Newcomer>;
 
 struct Newcomer {
     queue: Weak<Queue>,
     /// What was kept before has been looked at.
     since: u64,
+    /// Looks at which others knew the filter, one after the other.
+    known: u8,
 }
 
 /// What they look at.
@@ -52,8 +49,11 @@ impl Young {
     pub(super) fn add(&mut self, filter: &Filter, queue: &Arc<Queue>, since: u64) {
         let queue = Arc::downgrade(queue);
         let newcomers = self.all.entry(filter.clone()).or_default();
-        newcomers.all.push(Newcomer { queue, since });
-        newcomers.known = 0;
+        newcomers.push(Newcomer {
+            queue,
+            since,
+            known: 0,
+        });
     }
 
     /// Whether there are none.
@@ -65,8 +65,8 @@ impl Young {
     fn remove(&mut self, filter: &Filter, queue: &Arc<Queue>) {
         if let Some(newcomers) = self.all.get_mut(filter) {
             let queue = Arc::downgrade(queue);
-            newcomers.all.retain(|each| !each.queue.ptr_eq(&queue));
-            if newcomers.all.is_empty() {
+            newcomers.retain(|each| !each.queue.ptr_eq(&queue));
+            if newcomers.is_empty() {
                 self.all.remove(filter);
             }
         }
@@ -111,9 +111,12 @@ impl Retained {
             self.look(filter, newcomers, (before, last), &mut looks);
             if upto == Upto::LastLook {
                 let are_known = is_whole && are_known(filter);
-                newcomers.known = if are_known { newcomers.known + 1 } else { 0 };
+                newcomers.retain_mut(|each| {
+                    each.known = if are_known { each.known + 1 } else { 0 };
+                    each.known < LOOKS && each.queue.strong_count() > 0
+                });
             }
-            newcomers.known < LOOKS
+            !newcomers.is_empty()
         });
         looks
     }
@@ -121,11 +124,11 @@ impl Retained {
     fn look(
         self: &Arc<Self>,
         filter: &Filter,
-        newcomers: &mut Newcomers,
+        newcomers: &mut [Newcomer],
         (before, last_unrouted): (u64, Option<u64>),
         looks: &mut Vec<Look>,
     ) {
-        for newcomer in &mut newcomers.all {
+        for newcomer in newcomers {
             let since = newcomer.since;
             newcomer.since = since.max(before);
             let is_something = last_unrouted.is_some_and(|last| last >= since);

@@ -8,7 +8,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use super::{Era, State, reading::Loss};
 use crate::{
     backoff::{PAUSE, jittered},
-    broker::Known,
+    broker::{Known, Topic, Version},
     cluster::{Failure, names::Partition, tasks::Shared},
 };
 
@@ -39,7 +39,7 @@ pub(in crate::cluster) async fn follow(shared: Arc<Shared>) {
         if let Err(failure) = &looked {
             tracing::debug!(%failure, "what all pods retain is not known yet");
         }
-        is_behind = looked.is_err();
+        is_behind = looked.is_err() || shared.is_behind_retained();
         again = Instant::now() + jittered(PAUSE);
         shared.let_look_again(all);
         if !is_told && shared.foreign.broker.retained().behind() == 0 {
@@ -49,6 +49,10 @@ pub(in crate::cluster) async fn follow(shared: Arc<Shared>) {
         }
         if all && let Err(failure) = shared.forget_expired().await {
             tracing::debug!(%failure, "what was retained for too long is still in Redis");
+        }
+        if !all {
+            // However much comes, and is lost on its way.
+            sleep_until(again).await;
         }
     }
 }
@@ -82,7 +86,8 @@ impl Shared {
         let retained = self.foreign.broker.retained();
         let standing = retained.standing(partition.index());
         let mut state = State::read(&self.cluster, partition).await?;
-        if let Some(loss) = Loss::between(&last.era, &standing, &state) {
+        let loss = Loss::between(&last.era, &standing, &state);
+        if let Some(loss) = loss {
             self.write_back(partition, &standing, loss).await?;
             state = State::read(&self.cluster, partition).await?;
         }
@@ -100,7 +105,7 @@ impl Shared {
             retained.unchanged(partition.index(), &standing);
             return Ok(());
         }
-        self.read_part(partition, &state).await?;
+        self.read_part(partition, (&standing, loss), &state).await?;
         last.era = state.era;
         last.number = state.number;
         Ok(())
@@ -117,14 +122,25 @@ impl Shared {
         }
     }
 
+    /// Whether something is missing of a part whose changes are heard.
+    fn is_behind_retained(&self) -> bool {
+        let retained = self.foreign.broker.retained();
+        let standings = Partition::all().map(|each| retained.standing(each.index()));
+        let mut standings = standings.filter(|standing| standing.hears);
+        standings.any(|standing| standing.known != Known::All)
+    }
+
     /// Redis forgets what has become too old.
     async fn forget_expired(&self) -> Result<(), Failure> {
-        let cluster = &*self.cluster;
-        for (topic, version) in self.foreign.broker.retained().take_expired() {
+        let (cluster, retained) = (&*self.cluster, self.foreign.broker.retained());
+        let forget = |(topic, version): (Topic, Version)| async move {
             let partition = Partition::of(topic.as_str());
             let entry = (&topic, version.number);
-            cluster.retainer.forget(cluster, partition, entry).await?;
-        }
-        Ok(())
+            let forgotten = cluster.retainer.forget(cluster, partition, entry).await;
+            forgotten.inspect_err(|_| retained.put_back_expired(&topic, version))
+        };
+        let expired = stream::iter(retained.take_expired()).map(forget);
+        let forgotten: Vec<_> = expired.buffer_unordered(AT_ONCE).collect().await;
+        forgotten.into_iter().collect()
     }
 }

@@ -13,6 +13,10 @@ use crate::{
 
 /// Messages that are read, written or looked for at a time. One may have almost a MiB.
 const PAGE: usize = 16;
+/// Topics that are looked at here before others have their turn.
+const LOOKS: usize = 1_000;
+/// How often what is missing is looked for anew, where something comes meanwhile; then the part is read again.
+const TRIES: u32 = 3;
 
 /// Where it goes on, 0 at the end; and entries by topic.
 type Page = (u64, Vec<(Vec<u8>, Vec<u8>)>);
@@ -48,32 +52,27 @@ impl Loss {
 
 impl Shared {
     /// Reads a part into the copy here; what is not found there goes from here, unless it came later than `state` tells.
+    /// Where Redis has lost data, what stands there again, and was known here to be over, goes from there.
     pub(super) async fn read_part(
         &self,
         partition: Partition,
+        (standing, loss): (&Standing, Option<Loss>),
         state: &State,
     ) -> Result<(), Failure> {
-        let (cluster, retained) = (&*self.cluster, self.foreign.broker.retained());
-        let load = retained.begin(partition.index());
-        let key = cluster.names.retained(partition);
+        let retained = self.foreign.broker.retained();
+        let load = retained.begin(partition.index(), standing);
+        let over = loss
+            .filter(|_| !standing.is_partial)
+            .map(|_| standing.floor);
+        let key = self.cluster.names.retained(partition);
         let mut cursor = 0;
         loop {
             let mut scan = redis::cmd("HSCAN");
             scan.arg(&key).arg(cursor).arg("COUNT").arg(PAGE);
-            let page: Page = cluster.link.command(&key, &scan).await?;
+            let page: Page = self.cluster.link.command(&key, &scan).await?;
             for (topic, entry) in page.1 {
-                let Some((number, message)) = self.opened(partition, &topic, entry) else {
-                    continue;
-                };
-                match retained.found(&load, &message, number) {
-                    Found::New => {
-                        cluster.counts.retained_read.fetch_add(1, Relaxed);
-                    }
-                    Found::TooOld => {
-                        let entry = (&message.topic, number);
-                        cluster.retainer.forget(cluster, partition, entry).await?;
-                    }
-                    Found::Known | Found::Late | Found::NoRoom => {}
+                if let Some((number, message)) = self.opened(partition, &topic, entry) {
+                    self.found(&load, over, (number, &message)).await?;
                 }
             }
             cursor = page.0;
@@ -81,10 +80,43 @@ impl Shared {
                 break;
             }
         }
-        if self.drop_missing(partition, &load, state).await? {
-            retained.end(&load, state.number);
+        for _ in 0..TRIES {
+            if !self.drop_missing(partition, &load, state).await? {
+                break;
+            }
+            // Something older may have come meanwhile, by another way.
+            if retained.end(&load, state.number) {
+                break;
+            }
         }
         Ok(())
+    }
+
+    async fn found(
+        &self,
+        load: &Load,
+        over: Option<u64>,
+        (number, message): (u64, &Arc<Message>),
+    ) -> Result<(), Failure> {
+        let (cluster, retained) = (&*self.cluster, self.foreign.broker.retained());
+        let is_over = over.is_some_and(|floor| number <= floor && !retained.keeps(&message.topic));
+        let found = if is_over {
+            Found::TooOld
+        } else {
+            retained.found(load, message, number)
+        };
+        match found {
+            Found::New => {
+                cluster.counts.retained_read.fetch_add(1, Relaxed);
+                Ok(())
+            }
+            Found::TooOld => {
+                let partition = Partition::of(message.topic.as_str());
+                let entry = (&message.topic, number);
+                cluster.retainer.forget(cluster, partition, entry).await
+            }
+            Found::Known | Found::Late | Found::NoRoom => Ok(()),
+        }
     }
 
     /// What was not found goes from here. Whether Redis had its data all the while; else it is looked at anew.
@@ -97,7 +129,7 @@ impl Shared {
         let retained = self.foreign.broker.retained();
         let mut after = String::new();
         loop {
-            let missing = retained.missing(load, state.number, (&after, PAGE));
+            let (missing, last) = retained.missing(load, state.number, (&after, LOOKS));
             let mut gone = Vec::new();
             for (topic, number) in &missing {
                 // Where a cluster moved the part meanwhile, it is not found and stands there all the same.
@@ -112,8 +144,8 @@ impl Shared {
             for (topic, number) in gone {
                 retained.lost(load, topic, number);
             }
-            match missing.last() {
-                Some((last, _)) => after = last.to_string(),
+            match last {
+                Some(last) => after = last.to_string(),
                 None => return Ok(true),
             }
         }
@@ -168,7 +200,11 @@ impl Shared {
                 ""
             };
             let words = [&floor, loss.word(), whole];
-            written += self.write_page(partition, words, &entries).await?;
+            match u64::try_from(self.write_page(partition, words, &entries).await?) {
+                Ok(count) => written += count,
+                // Somebody else has done it, or it is too late for that.
+                Err(_) => break,
+            }
             match entries.last() {
                 Some((last, _)) if !is_last => after = last.topic.to_string(),
                 _ => break,
@@ -191,7 +227,7 @@ impl Shared {
         partition: Partition,
         [floor, loss, whole]: [&str; 3],
         entries: &[(Arc<Message>, u64)],
-    ) -> Result<u64, Failure> {
+    ) -> Result<i64, Failure> {
         let cluster = &*self.cluster;
         let era = new_era();
         let entries = entries.iter().map(|(message, number)| {

@@ -3,7 +3,7 @@ use std::{sync::Arc, sync::atomic::Ordering::Relaxed, time::Duration};
 use super::{MANY, found, message, queue};
 use crate::broker::{
     Filter, Message, Queue, Stats, Topic,
-    retained::{Audience, Found, Known, Limits, Retained, Seek, Step, Upto, Version},
+    retained::{Audience, Found, Known, Limits, Load, Retained, Seek, Step, Upto, Version},
 };
 
 /// The part of all topics here.
@@ -13,12 +13,16 @@ fn retained(limits: Limits) -> Arc<Retained> {
     Retained::new(limits, Arc::<Stats>::default(), 2)
 }
 
+fn begin(retained: &Retained, part: usize) -> Load {
+    retained.begin(part, &retained.standing(part))
+}
+
 /// One of which nothing is missing.
 fn whole(limits: Limits) -> Arc<Retained> {
     let retained = retained(limits);
     for part in [0, PART] {
         retained.again(part);
-        let load = retained.begin(part);
+        let load = begin(&retained, part);
         retained.end(&load, 0);
     }
     assert_eq!(retained.behind(), 0);
@@ -160,7 +164,7 @@ fn who_subscribed_before_all_was_read_looks_until_it_is() {
     assert!(looked(Upto::LastLook, true).is_empty());
     for part in [0, PART] {
         retained.again(part);
-        let load = retained.begin(part);
+        let load = begin(&retained, part);
         if part == PART {
             assert_eq!(retained.found(&load, &message("t", 1), 3), Found::New);
         }
@@ -191,47 +195,57 @@ fn a_part_that_is_read_is_as_it_stands_there() {
     retained.gap(PART);
     assert_eq!(retained.behind(), 1);
     retained.again(PART);
-    let load = retained.begin(PART);
+    let load = begin(&retained, PART);
     assert_eq!(retained.found(&load, &message("kept", 1), 1), Found::Known);
     // While it is read, one comes and one goes.
     hear(&retained, "later", 8, 1);
     hear(&retained, "new", 9, 0);
     assert_eq!(retained.found(&load, &message("new", 1), 7), Found::Late);
     let missing = retained.missing(&load, 7, ("", 10));
+    let (missing, more_after) = missing;
     let names: Vec<_> = missing.iter().map(|(topic, _)| topic.as_str()).collect();
-    assert_eq!(names, ["lost", "moved"]);
-    assert_eq!(retained.missing(&load, 7, ("lost", 10)).len(), 1);
+    assert_eq!((names, more_after), (vec!["lost", "moved"], None));
+    let (missing, more_after) = retained.missing(&load, 7, ("", 3));
+    assert_eq!(missing.len(), 1, "of the first three topics");
+    assert_eq!(more_after.unwrap().as_str(), "lost");
+    assert_eq!(retained.missing(&load, 7, ("lost", 10)).0.len(), 1);
     let lost = |name: &str, number| {
         retained.lost(&load, &Topic::parse(name, 10).unwrap(), number);
     };
     lost("lost", 2);
     // It has changed since.
     lost("moved", 2);
-    retained.end(&load, 7);
+    assert!(
+        !retained.end(&load, 7),
+        "something is kept that was not found"
+    );
+    assert_eq!(retained.behind(), 1);
+    lost("moved", 3);
+    assert!(retained.end(&load, 7));
     assert_eq!(retained.behind(), 0);
     let names: Vec<_> = kept(&retained)
         .into_iter()
         .map(|(topic, _)| topic)
         .collect();
-    assert_eq!(names, ["kept", "later", "moved"]);
+    assert_eq!(names, ["kept", "later"]);
     assert_eq!(retained.standing(PART).floor, 9);
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_was_read_before_a_gap_is_whole_no_more() {
     let retained = whole(MANY);
-    let load = retained.begin(PART);
+    let load = begin(&retained, PART);
     retained.gap(PART);
     retained.again(PART);
     retained.end(&load, 7);
     assert_eq!(retained.standing(PART).known, Known::Nothing);
-    let load = retained.begin(PART);
+    let load = begin(&retained, PART);
     retained.end(&load, 7);
     assert_eq!(retained.standing(PART).known, Known::All);
     // A part that was read well before needs to be read again only if something has changed.
     for (settled, known) in [(false, Known::Nothing), (true, Known::Some)] {
         if settled {
-            let load = retained.begin(PART);
+            let load = begin(&retained, PART);
             retained.end(&load, 7);
             tokio::time::advance(Duration::from_secs(100)).await;
         }
@@ -293,7 +307,7 @@ fn removals_are_remembered_up_to_a_bound() {
     let removals = retained.store.lock().parts.removals();
     assert_eq!(removals, 10);
     assert_eq!(retained.standing(PART).known, Known::Nothing);
-    let load = retained.begin(PART);
+    let load = begin(&retained, PART);
     retained.end(&load, 100);
     assert_eq!(retained.behind(), 0);
     assert_eq!(retained.store.lock().parts.removals(), 0);
