@@ -314,10 +314,10 @@ impl Cluster {
     }
 
     /// Others forget this pod at once, as far as they can be told; and where handlers were not told of the end of all its
-    /// connections, one of them does that.
-    pub async fn leave(&self, is_something_left: bool) {
+    /// connections, or it has sessions, one of them sees to that.
+    pub async fn leave(&self, all_told: bool, has_sessions: bool) {
         self.0.has_left.store(true, Relaxed);
-        let left = self.0.pods.leave(&self.0.link, is_something_left);
+        let left = self.0.pods.leave(&self.0.link, (all_told, has_sessions));
         if let Err(failure) = left.await {
             tracing::debug!(%failure, "other pods forget this one when its lease ends");
         }

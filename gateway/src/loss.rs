@@ -23,6 +23,7 @@ use std::{
 };
 
 use http::HeaderMap;
+use parking_lot::Mutex;
 use tokio_util::task::AbortOnDropHandle;
 
 pub use self::index::{Index, Record};
@@ -101,6 +102,7 @@ impl Loss {
             settings,
             with,
             counts: counts.clone(),
+            passed: Mutex::default(),
         };
         let tasks = [
             tokio::spawn(write),

@@ -200,11 +200,13 @@ impl Sessions {
         Some(parked.session)
     }
 
-    /// Whether there is room for so many more.
+    /// Whether there is room for so many more, and a tenth of all bytes.
     #[must_use]
     pub fn have_room(&self, more: usize) -> bool {
+        let budget = &self.0.budget;
         let state = self.0.state.lock();
-        state.by_client.len() + more <= state.limits.sessions
+        let has_places = state.by_client.len() + more <= state.limits.sessions;
+        has_places && budget.taken() <= budget.limit() / 10 * 9
     }
 
     /// Takes out the session of a client, if it is that one.

@@ -221,8 +221,14 @@ impl Pods {
         Ok(())
     }
 
-    /// Tells others that this pod is gone; and, where something is left, that one of them is to see to it.
-    pub(super) async fn leave(&self, link: &Link, is_something_left: bool) -> Result<(), Failure> {
+    /// Tells others that this pod is gone; and, where handlers were not told of all or there are sessions, that one of them
+    /// is to see to that.
+    pub(super) async fn leave(
+        &self,
+        link: &Link,
+        (all_told, has_sessions): (bool, bool),
+    ) -> Result<(), Failure> {
+        let is_something_left = !all_told || has_sessions;
         self.write(link, &[], &[], true).await?;
         let life = self.life();
         let keys = [
@@ -234,12 +240,13 @@ impl Pods {
         let keys = keys.each_ref().map(String::as_str);
         let left: &[u8] = if is_something_left { b"left" } else { b"" };
         let arguments = [self.own.as_bytes(), life.as_bytes(), left];
-        link.script::<u8>(&self.leave, &keys, &arguments).await?;
-        if is_something_left {
-            return Ok(());
+        if all_told {
+            // Before anybody sees to it: the last ends are written in batches.
+            let known = self.names.known(&life);
+            let _: u8 = link.command(&known, redis::cmd("DEL").arg(&known)).await?;
         }
-        let known = self.names.known(&life);
-        link.command(&known, redis::cmd("DEL").arg(&known)).await
+        link.script::<u8>(&self.leave, &keys, &arguments).await?;
+        Ok(())
     }
 
     async fn write(

@@ -91,7 +91,7 @@ impl SharedBroker {
     /// of all that ended.
     pub(super) async fn leave(self, all_told: bool) {
         let has_sessions = self.sessions.leave().await;
-        self.cluster.leave(!all_told || has_sessions).await;
+        self.cluster.leave(all_told, has_sessions).await;
     }
 }
 

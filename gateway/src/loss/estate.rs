@@ -32,6 +32,12 @@ redis.call('SET', KEYS[2], ARGV[2], 'PX', ARGV[3])
 return 1
 ";
 
+/// Another pod may be the heir.
+const LEAVE: &str = r"
+if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end
+return 0
+";
+
 /// Nothing is left of it.
 const BURY: &str = r"
 redis.call('ZREM', KEYS[1], ARGV[1])
@@ -60,6 +66,7 @@ pub(super) struct Estates {
     hold: Duration,
     inherit: Script,
     fence: Script,
+    leave: Script,
     bury: Script,
     close: Script,
 }
@@ -95,6 +102,7 @@ impl Estates {
             hold: 4 * cluster.lease(),
             inherit: Script::new(INHERIT),
             fence: Script::new(FENCE),
+            leave: Script::new(LEAVE),
             bury: Script::new(BURY),
             close: Script::new(CLOSE),
         }
@@ -131,6 +139,13 @@ impl Estates {
         let keep = millis(keep);
         let arguments = [&self.own, &keep].map(String::as_bytes);
         self.run(&self.close, &keys, &arguments).await.map(drop)
+    }
+
+    /// This pod is not the heir any more.
+    pub(super) async fn leave(&self, life: &str) -> Result<(), Failure> {
+        let keys = [self.names.heir(life)];
+        let arguments = [self.own.as_bytes()];
+        self.run(&self.leave, &keys, &arguments).await.map(drop)
     }
 
     /// Nothing is left of it.

@@ -19,9 +19,10 @@ pub(super) async fn watch(
     while lives.changed().await.is_ok() {
         let fenced = lives.borrow_and_update().fenced.clone();
         if fenced.is_some_and(|life| life == cluster.life()) {
+            // None of them is kept in the next life.
+            sessions.lose_all();
             let life = cluster.begin_life();
             index.begin(&life);
-            sessions.lose_all();
             counts.fenced.fetch_add(1, Relaxed);
             let connections = registry.snapshot();
             tracing::error!(

@@ -26,6 +26,8 @@ use crate::{
 
 /// Between two tries to reach a handler.
 const PAUSE: Duration = Duration::from_millis(500);
+/// For how many leases other pods have their turn, where one has no room for what is left.
+const PASSED: u32 = 4;
 /// How often it is tried to note that a handler was told.
 const TRIES: u32 = 10;
 
@@ -35,6 +37,8 @@ pub(super) struct Heir {
     pub(super) settings: Settings,
     pub(super) with: With,
     pub(super) counts: Arc<Counts>,
+    /// Lives for whose sessions there was no room here, and when that was.
+    pub(super) passed: Mutex<HashMap<String, Instant>>,
 }
 
 impl Heir {
@@ -54,13 +58,21 @@ impl Heir {
                 continue;
             }
             let own = self.with.cluster.life();
-            for life in silent.iter().filter(|life| **life != own) {
+            let is_others = |life: &&String| **life != own && !self.is_passed(life);
+            for life in silent.iter().filter(is_others) {
                 // Then it goes on where it was, or another pod does.
                 if let Err(failure) = self.see_to(life).await {
                     tracing::warn!(life, %failure, "what a dead pod has left is seen to later");
                 }
             }
         }
+    }
+
+    /// Whether other pods have their turn with that life.
+    fn is_passed(&self, life: &str) -> bool {
+        let mut passed = self.passed.lock();
+        passed.retain(|_, since| since.elapsed() < PASSED * self.with.cluster.lease());
+        passed.contains_key(life)
     }
 
     async fn see_to(&self, life: &str) -> Result<(), redis::Failure> {
@@ -132,8 +144,10 @@ impl Heir {
                 Ok(None) => {
                     tracing::warn!(
                         life,
-                        "no room for more sessions of a pod that is gone (sessions.max_sessions); others take them, or their clients"
+                        "no room for more sessions of a pod that is gone (sessions.max_sessions, max_bytes); others take them, or their clients"
                     );
+                    self.passed.lock().insert(life.to_owned(), Instant::now());
+                    self.estates.leave(life).await?;
                     return Ok(false);
                 }
                 Err(shared_sessions::Error::Redis(failure)) => return Err(failure),

@@ -23,7 +23,7 @@ pub struct Held {
     former: Mutex<Option<Pod>>,
     given_up: OnceCell<()>,
     state: Mutex<State>,
-    /// There may be a session elsewhere that was not looked for yet.
+    /// There may be a session elsewhere that is not here yet.
     is_unfetched: AtomicBool,
     /// For how long a session outlives its client, in milliseconds; 0 where there is none.
     expiry: AtomicU64,
@@ -123,6 +123,7 @@ impl Held {
             return Err(failure);
         }
         if is_own {
+            self.is_unfetched.store(true, Relaxed);
             let _ = self.given_up.set(());
         }
         Ok(is_own)
@@ -171,15 +172,15 @@ impl Held {
         matches!(*self.state.lock(), State::Lost)
     }
 
-    /// Whether there may be a session elsewhere; for the first who asks.
+    /// Whether there may be a session elsewhere that is not here yet.
     #[must_use]
-    pub fn take_unfetched(&self) -> bool {
-        self.is_unfetched.swap(false, Relaxed)
+    pub fn is_unfetched(&self) -> bool {
+        self.is_unfetched.load(Relaxed)
     }
 
-    /// It could not be looked for.
-    pub fn note_unfetched(&self) {
-        self.is_unfetched.store(true, Relaxed);
+    /// It is here, or there is none.
+    pub fn note_fetched(&self) {
+        self.is_unfetched.store(false, Relaxed);
     }
 
     /// A session of it outlives its client by so long.

@@ -5,10 +5,14 @@ use std::sync::{Arc, atomic::Ordering::Relaxed};
 
 use tokio::time::timeout;
 
-use super::{Inner, SharedSessions, kept::Kept};
+use super::{
+    Inner, SharedSessions,
+    kept::{GivenUp, Kept},
+};
 use crate::{
     broker::Session,
     ownership::{Held, shown},
+    redis::Failure,
 };
 
 impl SharedSessions {
@@ -35,19 +39,13 @@ impl SharedSessions {
         };
         // What comes from now on for a group is for others of it.
         drop(subscriptions);
-        let saved = timeout(patience, inner.save(&kept, heard.as_ref())).await;
-        if matches!(saved, Ok(Ok(()))) {
-            inner.counts.handed_over.fetch_add(1, Relaxed);
-        } else {
-            // The other pod finds what was kept last, and the logs.
+        kept.give_up(GivenUp { queue, heard });
+        let given = timeout(patience, inner.finish_giving(&kept)).await;
+        if !matches!(given, Ok(Ok(()))) {
+            // The other pod finds what was kept last, and the logs, and this pod goes on trying.
             let clientid = shown(clientid);
-            tracing::debug!(
-                clientid,
-                "a session goes to another pod as it was kept last"
-            );
+            tracing::debug!(clientid, "a session is not where another pod finds it yet");
         }
-        inner.let_go(&kept);
-        queue.hand_over();
     }
 
     /// This pod ends: no more sessions come here, and Redis keeps all as it is now. Whether there are any.
@@ -82,13 +80,11 @@ impl SharedSessions {
     /// Others have taken this pod for dead, and have its sessions.
     pub fn lose_all(&self) {
         let inner = &self.0;
-        for kept in inner
-            .kept
-            .iter()
-            .map(|kept| kept.clone())
-            .collect::<Vec<_>>()
-        {
+        let all: Vec<_> = inner.kept.iter().map(|kept| kept.clone()).collect();
+        for kept in &all {
             kept.note_taken();
+        }
+        for kept in all {
             // Its connections are closed for another reason.
             let _ = inner.with.ownership.lose(&kept.held);
             inner.abandon(&kept);
@@ -97,10 +93,26 @@ impl SharedSessions {
 }
 
 impl Inner {
+    /// Has Redis keep a session that is given up as it was then; nothing is left of it here.
+    pub(super) async fn finish_giving(&self, kept: &Arc<Kept>) -> Result<(), Failure> {
+        let Some(GivenUp { heard, .. }) = kept.given_up() else {
+            return Ok(());
+        };
+        match self.save(kept, heard.as_ref()).await {
+            Err(failure) if !failure.is_foreign() => return Err(failure),
+            _ => drop(self.counts.handed_over.fetch_add(1, Relaxed)),
+        }
+        self.let_go(kept);
+        kept.let_go();
+        Ok(())
+    }
+
     /// What is here of it is nobody's, once its connection has ended.
     pub(super) fn abandon(&self, kept: &Arc<Kept>) {
         let session = self.take_out(kept);
-        if session.is_some() || kept.is_gone() {
+        let is_given_up = kept.given_up().is_some();
+        kept.let_go();
+        if session.is_some() || is_given_up || kept.is_gone() {
             self.let_go(kept);
         }
         if let Some(session) = session {

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     broker::{
-        Filter, Keeper, Qos, Queue,
+        Filter, Keeper, Qos, Queue, Topic,
         queue::{Backup, Numbers},
     },
     clock,
@@ -43,7 +43,17 @@ pub(super) struct Kept {
     saved: tokio::sync::Mutex<Saved>,
     /// Another pod has taken this one for dead, and has it.
     is_taken: AtomicBool,
+    /// It is given up, and Redis has still to be told of what it was then.
+    given_up: Mutex<Option<GivenUp>>,
     all: Weak<Inner>,
+}
+
+/// What there is of a session that this pod has given up.
+#[derive(Clone)]
+pub(super) struct GivenUp {
+    pub(super) queue: Arc<Queue>,
+    /// How far this pod had heard then.
+    pub(super) heard: Option<Position>,
 }
 
 /// How it stands to its client.
@@ -127,6 +137,7 @@ impl Kept {
             }),
             saved: tokio::sync::Mutex::default(),
             is_taken: AtomicBool::new(false),
+            given_up: Mutex::new(None),
             all: Arc::downgrade(all),
         });
         queue.keep(kept.clone());
@@ -166,6 +177,29 @@ impl Kept {
         let mut state = self.state.lock();
         change(&mut state);
         state.version += 1;
+    }
+
+    /// It is given up.
+    pub(super) fn give_up(&self, given_up: GivenUp) {
+        *self.given_up.lock() = Some(given_up);
+    }
+
+    /// What there is of it, if it is given up.
+    pub(super) fn given_up(&self) -> Option<GivenUp> {
+        self.given_up.lock().clone()
+    }
+
+    /// Nothing of it is needed here any more.
+    pub(super) fn let_go(&self) {
+        if let Some(given_up) = self.given_up.lock().take() {
+            given_up.queue.hand_over();
+        }
+    }
+
+    /// Whether its client has subscribed to that.
+    pub(super) fn wants(&self, topic: &Topic) -> bool {
+        let state = self.state.lock();
+        state.filters.keys().any(|filter| filter.matches(topic))
     }
 
     /// Another pod has taken this one for dead, and has it: what is here of it is not kept.

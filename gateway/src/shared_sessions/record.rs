@@ -23,6 +23,8 @@ use crate::{
 pub(super) struct Record {
     /// The life of the pod that wrote it.
     pub(super) life: String,
+    /// By which claim that pod had the clientid.
+    pub(super) claim: u64,
     pub(super) standing: Standing,
     pub(super) filters: Vec<(Filter, Subscribed)>,
     /// How far that pod had heard when it gave the session up.
@@ -78,6 +80,7 @@ impl Record {
                 ends_at: (session.ends_at > 0).then_some(session.ends_at),
             },
             life: session.life,
+            claim: session.claim,
         })
     }
 

@@ -47,6 +47,7 @@ struct Subscribed {
 /// One for which the logs are to be looked at once more.
 struct Again {
     queue: Weak<Queue>,
+    kept: Arc<Kept>,
     filters: Vec<Wanted>,
     places: Vec<Place>,
 }
@@ -69,7 +70,6 @@ impl SharedSessions {
                 format!("it takes longer than {patience:?} (broker.shared.timeout)")
             }
         };
-        held.note_unfetched();
         self.0.counts.not_fetched.fetch_add(1, Relaxed);
         Err(Away(format!(
             "the client's session cannot be looked for, try again: {why}"
@@ -93,7 +93,7 @@ impl SharedSessions {
             return Ok(None);
         }
         let found = stream::iter(moving.clientids.clone())
-            .map(async |clientid| inner.claim(life, &clientid).await);
+            .map(async |clientid| inner.claim_ours(life, &clientid).await);
         let found: Vec<_> = found.buffer_unordered(AT_ONCE).try_collect().await?;
         let returning: Vec<_> = found.into_iter().flatten().collect();
         let count = returning.len();
@@ -117,27 +117,27 @@ impl Inner {
         let clientid = held.clientid();
         let _moving = self.moving(clientid).await;
         self.abandon_older(held);
-        // It may be here since an earlier try.
-        if !held.take_unfetched() || self.kept(clientid).is_some() {
+        if !held.is_unfetched() {
             return Ok(());
         }
-        let claim = held.number();
         let Some(mark) = mark else {
-            return Ok(self.table.forget(clientid, claim, "").await?);
+            return self.forget_found(held).await;
         };
         let found = self.table.load(clientid).await?;
         let Some(record) = Record::open(self.table.sealer(), clientid, found) else {
+            held.note_fetched();
             return Ok(());
         };
-        let rest = record.rest();
-        let Some(rest) = rest.filter(|_| *record.standing.mark == *mark) else {
-            return Ok(self.table.forget(clientid, claim, "").await?);
-        };
+        let is_its = record.rest().is_some() && *record.standing.mark == *mark;
+        if !is_its {
+            return self.forget_found(held).await;
+        }
         let life = record.life.clone();
         let returning = Returning {
             held: held.clone(),
+            // Its client takes it at once: no other session is to be in its way.
+            rest: record.standing.expiry,
             record,
-            rest,
         };
         self.restore(vec![returning]).await?;
         self.counts.fetched.fetch_add(1, Relaxed);
@@ -145,6 +145,30 @@ impl Inner {
             tracing::debug!(%failure, "a session that is here is kept later");
         }
         Ok(())
+    }
+
+    /// What Redis has of a session is over.
+    async fn forget_found(&self, held: &Held) -> Result<(), Error> {
+        let (clientid, claim) = (held.clientid(), held.number());
+        self.table.forget(clientid, claim, "").await?;
+        held.note_fetched();
+        Ok(())
+    }
+
+    /// A session of a dead pod, if it is still that one's; nothing where what stands there is not ours.
+    async fn claim_ours(
+        &self,
+        life: &str,
+        clientid: &Arc<str>,
+    ) -> Result<Option<Returning>, Error> {
+        match self.claim(life, clientid).await {
+            Err(Error::Redis(failure)) if failure.is_foreign() => {
+                let clientid = shown(clientid);
+                tracing::warn!(clientid, %failure, "the session of a client cannot be taken over");
+                Ok(None)
+            }
+            claimed => claimed,
+        }
     }
 
     /// A session of a dead pod, if it is still that one's.
@@ -158,7 +182,7 @@ impl Inner {
         let Some(rest) = record.rest() else {
             return Ok(None);
         };
-        if !self.may_inherit(life, &pod).await? {
+        if !self.may_inherit(&record, (&pod, number)).await? {
             return Ok(None);
         }
         let owner = (&*pod, number);
@@ -166,19 +190,28 @@ impl Inner {
         Ok(held.map(|held| Returning { held, record, rest }))
     }
 
-    /// Whether that pod has no use for what it has got of a dead one: it is that one, or this one, which did not come to
-    /// an end with it, or it does not live either.
-    async fn may_inherit(&self, life: &str, owner: &str) -> Result<bool, Failure> {
-        let of = |life: &str| life.rsplit_once('/').map(|(pod, _)| pod.to_owned());
-        let is_its = [of(life), of(&self.with.cluster.life())];
-        let is_its = is_its.into_iter().flatten().any(|pod| pod == owner);
-        Ok(is_its || self.with.cluster.find(owner).await? == Whereabouts::Gone)
+    /// Whether its owner has no use for it: it is the dead pod, which has not claimed it since it wrote that; or this one,
+    /// which did not come to an end with it; or it does not live either.
+    async fn may_inherit(
+        &self,
+        record: &Record,
+        (owner, claim): (&str, u64),
+    ) -> Result<bool, Failure> {
+        let is_pod_of = |life: &str| life.rsplit_once('/').is_some_and(|(pod, _)| pod == owner);
+        let is_its = is_pod_of(&record.life) && claim == record.claim;
+        if is_its || is_pod_of(&self.with.cluster.life()) {
+            return Ok(true);
+        }
+        Ok(self.with.cluster.find(owner).await? == Whereabouts::Gone)
     }
 
     /// What this pod has got of it is kept as its own; then it is not left of the other one.
     async fn settle(&self, life: &str, clientid: &Arc<str>) -> Result<(), Failure> {
         if let Some(kept) = self.kept(clientid) {
-            self.save(&kept, None).await?;
+            match self.save(&kept, None).await {
+                Err(failure) if !failure.is_foreign() => return Err(failure),
+                _ => {}
+            }
         }
         if *life == self.with.cluster.life() {
             return Ok(());
@@ -291,6 +324,7 @@ impl Inner {
         queue.restore(restored);
         kept.ends_in(rest);
         self.kept.insert(clientid.clone(), kept.clone());
+        held.note_fetched();
         let mark = &record.standing.mark;
         self.with.sessions.park(clientid, mark, session, rest);
         if held.is_lost() {
@@ -299,6 +333,7 @@ impl Inner {
         }
         (!missed.places.is_empty()).then(|| Again {
             queue: Arc::downgrade(&queue),
+            kept,
             filters,
             places: missed.places,
         })
@@ -329,8 +364,13 @@ impl Inner {
                     .between
                     .missed(&each.filters, places, Duration::ZERO, most);
                 if let Ok(missed) = missed.await {
-                    for (_, message) in missed.messages {
-                        queue.push_missed(message);
+                    let messages = missed.messages.into_iter();
+                    let messages = messages.map(|(_, message)| message).collect();
+                    for message in queue.missed(messages).into_iter().flatten() {
+                        // It may have unsubscribed meanwhile.
+                        if each.kept.wants(&message.topic) {
+                            queue.push(message);
+                        }
                     }
                     if !missed.has_hole {
                         return;

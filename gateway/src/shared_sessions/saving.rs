@@ -38,6 +38,10 @@ pub(super) async fn forget(inner: Arc<Inner>, over: mpsc::Receiver<Arc<Kept>>) {
             tracing::debug!(%failure, "Redis still has a session that is over");
             sleep(jittered(PAUSE)).await;
         }
+        // The next session of that client may have been listed meanwhile.
+        if let Some(next) = inner.kept(&kept.clientid) {
+            next.note_unlisted().await;
+        }
     };
     ReceiverStream::new(over)
         .for_each_concurrent(AT_ONCE, forget)
@@ -92,10 +96,14 @@ impl Inner {
             self.abandon(kept);
             return true;
         }
-        let is_lost = kept.held.is_lost();
-        // Where nobody has taken it over yet, what is here of it is still needed.
-        let saved = self.save(kept, None).await;
-        if is_lost || kept.is_gone() {
+        let saved = if kept.given_up().is_some() {
+            self.finish_giving(kept).await
+        } else if kept.held.is_lost() {
+            self.save_lost(kept).await
+        } else {
+            self.save(kept, None).await
+        };
+        if kept.is_gone() {
             self.abandon(kept);
         }
         let Err(failure) = saved else { return true };
@@ -106,6 +114,18 @@ impl Inner {
         failure.is_foreign()
     }
 
+    /// Another pod has the client. Where it has not had the session yet, what is here of it is still needed.
+    async fn save_lost(&self, kept: &Arc<Kept>) -> Result<(), Failure> {
+        let heard = self.heard().or_else(|| self.heard_last());
+        match self.save(kept, heard.as_ref()).await {
+            Err(failure) if !failure.is_foreign() => Err(failure),
+            _ => {
+                self.abandon(kept);
+                Ok(())
+            }
+        }
+    }
+
     /// Has Redis keep it as it is now; where it is given up, with how far this pod had heard.
     pub(super) async fn save(
         &self,
@@ -113,6 +133,10 @@ impl Inner {
         heard: Option<&Position>,
     ) -> Result<(), Failure> {
         let life = self.with.cluster.life();
+        // Since the life before that is over.
+        if kept.is_taken() {
+            return Ok(());
+        }
         let is_noted = {
             let noted = self.noted.lock();
             noted.as_ref().is_some_and(|(noted, _)| *noted == life)

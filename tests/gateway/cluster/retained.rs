@@ -45,7 +45,11 @@ pub(super) async fn retain_as(client: &mut Client, topic: &str, qos: u32, payloa
 /// What a client gets that subscribes with this filter now, by topic; so many at least.
 pub(super) async fn found(pod: &Pod, filter: &str, count: usize) -> Vec<(String, String)> {
     let mut client = pod.client("finder").await;
-    ok(&client.calls.subscribe(filter, 1).await);
+    // A pod that has just come back may need more time than it has for an answer.
+    until("the subscription to be confirmed", async || {
+        client.calls.subscribe(filter, 1).await.code() == ResultCode::Success
+    })
+    .await;
     let messages = pod.handler.messages(count).await;
     // A topic that no wildcard at the first level stands for.
     ok(&client.calls.subscribe("$marker", 0).await);
@@ -250,6 +254,7 @@ async fn a_pod_with_less_room_drops_what_does_not_fit_and_says_so() {
     let two = pods
         .pod_with("b", |config| config.broker.retained.max_messages = 2)
         .await;
+    two.gateway.is(BEHIND, 0).await;
     let mut publisher = one.client("publisher").await;
     for topic in ["1", "2", "3"] {
         retain(&mut publisher, topic, "x").await;

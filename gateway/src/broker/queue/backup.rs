@@ -94,6 +94,7 @@ impl Queue {
                 keeper,
                 recent: Recent::new(RECENT, RECENTLY),
                 before: Recent::new(2 * RECENT, RECENTLY),
+                since: None,
                 is_torn: false,
             }));
         }
@@ -182,6 +183,7 @@ impl Queue {
                 kept.recent.note_number(id);
                 kept.before.note_number(id);
             }
+            kept.since = Some(known);
         }
         let mut dropped = 0;
         for message in all {
@@ -197,16 +199,24 @@ impl Queue {
         count(&self.stats.session_full, dropped);
     }
 
-    /// What was missed at first, unless it has come since.
-    pub fn push_missed(&self, message: Arc<Message>) {
-        let is_known = {
+    /// Tells apart what was missed when it was brought here from what had come, or has since. None where too much has
+    /// to know; and the next time.
+    #[must_use]
+    pub fn missed(&self, messages: Vec<Arc<Message>>) -> Option<Vec<Arc<Message>>> {
+        let known = {
             let mut state = self.state.lock();
-            let kept = state.hold.as_mut().and_then(|hold| hold.kept.as_mut());
-            kept.is_none_or(|kept| kept.recent.has(&message.id))
+            let hold = state.hold.as_mut()?;
+            hold.kept.as_mut()?.since.take()?
         };
-        if !is_known {
-            self.push(message);
-        }
+        let is_known = |message: &Arc<Message>| {
+            recent::number(&message.id).is_some_and(|id| known.contains(&id))
+        };
+        Some(
+            messages
+                .into_iter()
+                .filter(|each| !is_known(each))
+                .collect(),
+        )
     }
 }
 

@@ -4,13 +4,21 @@
 //! Without one, messages of QoS 0 are dropped. Full is by count, by bytes, or by the bytes of all sessions together;
 //! then the oldest message is dropped, so that the newest ones wait.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    collections::{HashSet, VecDeque},
+    sync::Arc,
+};
 
 use super::{
     Limits, Offered, Put,
     backlog::{Backlog, Pushed},
 };
-use crate::broker::{Message, Qos, recent::Recent, session::Keeper, sessions::Reserved};
+use crate::broker::{
+    Message, Qos,
+    recent::{self, Recent},
+    session::Keeper,
+    sessions::Reserved,
+};
 
 #[derive(Default)]
 pub(super) struct Hold {
@@ -36,8 +44,22 @@ pub(super) struct Kept {
     pub(super) recent: Recent,
     /// What came before the session was brought here: it does not come again.
     pub(super) before: Recent,
+    /// What came since it was brought here, until the logs are looked at once more.
+    pub(super) since: Option<HashSet<u128>>,
     /// A message was dropped that is not the oldest one.
     pub(super) is_torn: bool,
+}
+
+/// Messages that are remembered until the logs are looked at once more. Where more come, they are not.
+const SINCE: usize = 100_000;
+
+impl Kept {
+    fn note_since(&mut self, id: &str) {
+        if let (Some(since), Some(id)) = (&mut self.since, recent::number(id)) {
+            since.insert(id);
+        }
+        self.since.take_if(|since| since.len() > SINCE);
+    }
 }
 
 #[derive(Clone, Copy, Default)]
@@ -145,6 +167,7 @@ impl Hold {
             kept.is_torn |= was_taken && put.session_full > 0;
             if put.outcome == Offered::Taken {
                 kept.recent.note(&message.id);
+                kept.note_since(&message.id);
             }
         }
         put

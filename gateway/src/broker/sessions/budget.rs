@@ -28,7 +28,6 @@ impl Budget {
         self.limit.store(limit, Relaxed);
     }
 
-    #[cfg(test)]
     pub(in crate::broker) fn taken(&self) -> usize {
         self.taken.load(Relaxed)
     }

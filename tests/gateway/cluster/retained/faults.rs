@@ -24,8 +24,8 @@ fn through(proxy: &Proxy) -> impl Fn(&mut Config) + use<> {
     move |config| {
         quick(config);
         config.redis.urls = vec![url.parse().unwrap()];
-        config.redis.timeout = Duration::from_millis(300);
-        config.broker.shared.timeout = Duration::from_millis(300);
+        config.redis.timeout = Duration::from_secs(1);
+        config.broker.shared.timeout = Duration::from_secs(1);
     }
 }
 
@@ -43,7 +43,7 @@ async fn without_redis_nothing_is_retained_and_all_else_goes_on() {
     let mut pods = Pods::start().await;
     let short = |config: &mut Config| {
         quick(config);
-        config.broker.shared.timeout = Duration::from_millis(300);
+        config.broker.shared.timeout = Duration::from_secs(1);
         config.redis.timeout = Duration::from_millis(200);
     };
     let one = pods.pod_with("a", short).await;

@@ -13,6 +13,7 @@ use crate::{
 };
 
 const INHERITED: &str = "exproto_shared_sessions_total{event=\"inherited\"}";
+const PUBLISHED: &str = "exproto_messages_total{event=\"published\"}";
 const LOST: &str = "exproto_clientids_total{event=\"lost\"}";
 
 fn short(config: &mut Config) {
@@ -73,7 +74,8 @@ fn taken(handler: &TestHandler) -> Vec<usize> {
     taken
 }
 
-/// All that was published has come: to the victim first, the rest here, in order and no more than once here.
+/// All that was published has come: to the victim first, the rest here, in order and no more than once here. What had come
+/// to the victim may come again before that.
 async fn all_come(pod: &Pod, publishing: JoinHandle<()>, before: &[usize]) {
     let mut here = pod.some(50).await;
     publishing.abort();
@@ -84,7 +86,9 @@ async fn all_come(pod: &Pod, publishing: JoinHandle<()>, before: &[usize]) {
     }
     here.pop();
     let here: Vec<usize> = here.iter().map(|text| text.parse().unwrap()).collect();
-    assert!(here.is_sorted_by(|one, other| one < other), "{here:?}");
+    let is_new = |number: &&usize| !before.contains(number);
+    let new: Vec<_> = here.iter().filter(is_new).collect();
+    assert!(new.is_sorted_by(|one, other| one < other), "{new:?}");
     let last = *here.last().unwrap();
     for number in 0..=last {
         assert!(
@@ -132,10 +136,7 @@ async fn sessions_of_a_dead_pod_go_on_in_another_one() {
         victim.handler.closed().await;
     }
     let publishing = publishing(&survivor);
-    survivor
-        .gateway
-        .counts("exproto_messages_total{event=\"published\"}", 50)
-        .await;
+    survivor.gateway.counts(PUBLISHED, 50).await;
     until("the ends to be known", async || known(&pods) == 0).await;
     victim.process.signal("-KILL");
     survivor.gateway.counts(INHERITED, CLIENTS as u64).await;
@@ -172,8 +173,20 @@ async fn an_heir_takes_no_session_from_a_client_that_has_come_back() {
         drop(device);
         victim.handler.closed().await;
     }
+    let slowly = |config: &mut Config| config.cluster.lease = Duration::from_secs(60);
+    let _owner = pods.pod_with("d", slowly).await;
+    let (device, _) = client_of(&victim, "boat").await;
+    drop(device);
+    victim.handler.closed().await;
     until("the ends to be known", async || known(&pods) == 0).await;
     victim.process.signal("-KILL");
+    // One is claimed by a pod that lives, and has not come to it yet. It is the heir of nobody for a long time.
+    let addresses = pods.redis.cli(&["KEYS", "*.addresses"]);
+    let owners = pods.redis.cli(&["HKEYS", addresses.trim()]);
+    let owner = owners.split_whitespace().find(|pod| pod.starts_with("d."));
+    let key = pods.redis.cli(&["KEYS", "*.client.boat"]);
+    pods.redis.cli(&["HSET", key.trim(), "pod", owner.unwrap()]);
+    pods.redis.cli(&["HINCRBY", key.trim(), "claim", "1"]);
     let mut clients = Vec::new();
     for number in 0..CLIENTS {
         let here = &survivors[number % 2];
@@ -191,6 +204,8 @@ async fn an_heir_takes_no_session_from_a_client_that_has_come_back() {
         !lives.contains("victim")
     })
     .await;
+    let owner = pods.redis.cli(&["HGET", key.trim(), "pod"]);
+    assert!(owner.starts_with("d."), "{owner} has taken it");
     for survivor in &survivors {
         assert_eq!(survivor.gateway.metric(AWAY).await, 0);
         survivor.publish("exact", "x").await;
@@ -202,6 +217,32 @@ async fn an_heir_takes_no_session_from_a_client_that_has_come_back() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_one_pod_has_no_room_for_another_one_takes_over() {
+    const CLIENTS: usize = 10;
+    let pods = Pods::start().await;
+    let victim = victim(&pods).await;
+    let small = |config: &mut Config| {
+        short(config);
+        config.sessions.max_sessions = 3;
+    };
+    let one = pods.pod_with("b", small).await;
+    for number in 0..CLIENTS {
+        let (device, _) = client_of(&victim, &format!("truck-{number}")).await;
+        drop(device);
+        victim.handler.closed().await;
+    }
+    until("the ends to be known", async || known(&pods) == 0).await;
+    victim.process.signal("-KILL");
+    one.gateway
+        .counts("exproto_pod_losses_total{event=\"inherited\"}", 1)
+        .await;
+    let two = pods.pod_with("c", short).await;
+    two.gateway.counts(INHERITED, CLIENTS as u64).await;
+    assert_eq!(one.gateway.metric(AWAY).await, 0);
+    assert_eq!(two.gateway.metric(AWAY).await, CLIENTS as u64);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_pod_that_was_frozen_has_no_sessions_any_more() {
     let pods = Pods::start().await;
     let victim = victim(&pods).await;
@@ -209,11 +250,14 @@ async fn a_pod_that_was_frozen_has_no_sessions_any_more() {
     let (device, _) = client_of(&victim, "truck").await;
     drop(device);
     victim.handler.closed().await;
+    until("the end to be known", async || known(&pods) == 0).await;
     let publishing = publishing(&survivor);
     victim.process.signal("-STOP");
     survivor.gateway.counts(INHERITED, 1).await;
     victim.process.signal("-CONT");
     victim.counts(AWAY, 0).await;
+    // More than a connection has room for.
+    survivor.gateway.counts(PUBLISHED, 1_500).await;
     let (_roamer, present) = survivor.truck().await;
     assert!(present);
     all_come(&survivor, publishing, &[]).await;
