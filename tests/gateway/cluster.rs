@@ -37,9 +37,10 @@ mod versions;
 
 use std::{path::PathBuf, time::Duration};
 
-use config::{BrokerKind, Config};
+use config::{BrokerKind, Config, RedisMode};
 use exproto_tests::{
-    Clock, Device, Event, Pod as Program, RedisServer, TestGateway, TestHandler, gateway::config,
+    Clock, Device, Event, Pod as Program, RedisCluster, RedisServer, SentinelSet, TestGateway,
+    TestHandler, gateway::config,
 };
 use proto::exproto::Message;
 use tempfile::TempDir;
@@ -79,6 +80,31 @@ impl Pods {
         let url = redis.url();
         Self::over(redis, move |config| {
             config.redis.urls = vec![url.parse().unwrap()];
+        })
+    }
+}
+
+impl Pods<SentinelSet> {
+    /// With servers that sentinels look after.
+    pub(crate) async fn with_sentinels() -> Self {
+        let sentinels = SentinelSet::start().await;
+        let urls = sentinels.urls();
+        Self::over(sentinels, move |config| {
+            config.redis.urls = urls.iter().map(|url| url.parse().unwrap()).collect();
+            config.redis.mode = RedisMode::Sentinel;
+            config.redis.sentinel.master = Some("main".to_owned());
+        })
+    }
+}
+
+impl Pods<RedisCluster> {
+    /// With a cluster of servers.
+    pub(crate) async fn with_cluster() -> Self {
+        let cluster = RedisCluster::start().await;
+        let urls = cluster.urls();
+        Self::over(cluster, move |config| {
+            config.redis.urls = urls.iter().map(|url| url.parse().unwrap()).collect();
+            config.redis.mode = RedisMode::Cluster;
         })
     }
 }

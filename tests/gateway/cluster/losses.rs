@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use config::{Config, RedisMode};
+use config::Config;
 use exproto_tests::{
     Device, Event, Proxy, RedisCluster, RedisServer, SentinelSet, TestHandler, until,
 };
@@ -215,14 +215,9 @@ async fn are_told_through<R>(
 
 #[tokio::test]
 async fn handlers_are_told_after_sentinels_failed_over() {
-    let sentinels = SentinelSet::start().await;
-    let urls = sentinels.urls();
+    let mut pods = Pods::with_sentinels().await;
+    let urls = pods.redis.urls();
     let written = format!("urls: {urls:?}, mode: sentinel, sentinel: {{master: main}}");
-    let mut pods = Pods::over(sentinels, move |config| {
-        config.redis.urls = urls.iter().map(|url| url.parse().unwrap()).collect();
-        config.redis.mode = RedisMode::Sentinel;
-        config.redis.sentinel.master = Some("main".to_owned());
-    });
     let known = |redis: &mut SentinelSet| {
         let master = redis.master();
         known_to(&[redis.server(master)])
@@ -232,13 +227,8 @@ async fn handlers_are_told_after_sentinels_failed_over() {
 
 #[tokio::test]
 async fn handlers_are_told_after_all_nodes_of_a_cluster_changed_places() {
-    let cluster = RedisCluster::start().await;
-    let urls = cluster.urls();
-    let written = format!("urls: {urls:?}, mode: cluster");
-    let mut pods = Pods::over(cluster, move |config| {
-        config.redis.urls = urls.iter().map(|url| url.parse().unwrap()).collect();
-        config.redis.mode = RedisMode::Cluster;
-    });
+    let mut pods = Pods::with_cluster().await;
+    let written = format!("urls: {:?}, mode: cluster", pods.redis.urls());
     let change = async |redis: &mut RedisCluster| {
         for replica in 3..6 {
             redis.fail_over(replica).await;

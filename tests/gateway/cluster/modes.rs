@@ -1,7 +1,6 @@
 //! The same through Sentinel and through Redis Cluster, while they fail over.
 
-use config::RedisMode;
-use exproto_tests::{RedisCluster, SentinelSet, until};
+use exproto_tests::until;
 use proto::exproto::ResultCode;
 
 use super::{Client, FOREIGN, Pod, Pods};
@@ -53,12 +52,7 @@ async fn until_last(pod: &Pod, count: usize) -> Vec<String> {
 #[tokio::test]
 async fn in_a_cluster_nothing_answered_is_lost_while_nodes_change_places() {
     const MESSAGES: usize = 600;
-    let cluster = RedisCluster::start().await;
-    let urls = cluster.urls();
-    let pods = Pods::over(cluster, move |config| {
-        config.redis.urls = urls.iter().map(|url| url.parse().unwrap()).collect();
-        config.redis.mode = RedisMode::Cluster;
-    });
+    let pods = Pods::with_cluster().await;
     let (one, two, _far) = two(&pods).await;
     let change = async {
         for replica in 3..6 {
@@ -73,13 +67,7 @@ async fn in_a_cluster_nothing_answered_is_lost_while_nodes_change_places() {
 
 #[tokio::test]
 async fn through_sentinels_messages_go_on_after_a_fail_over() {
-    let sentinels = SentinelSet::start().await;
-    let urls = sentinels.urls();
-    let mut pods = Pods::over(sentinels, move |config| {
-        config.redis.urls = urls.iter().map(|url| url.parse().unwrap()).collect();
-        config.redis.mode = RedisMode::Sentinel;
-        config.redis.sentinel.master = Some("main".to_owned());
-    });
+    let mut pods = Pods::with_sentinels().await;
     let (one, two, _far) = two(&pods).await;
     let mut publisher = one.client("publisher").await;
     publish(&mut publisher, 0..100).await;

@@ -5,9 +5,8 @@ mod faults;
 
 use std::time::Duration;
 
-use config::RedisMode;
 use exproto_gateway::seal::Kind;
-use exproto_tests::{RedisCluster, until};
+use exproto_tests::until;
 use proto::cluster::Envelope;
 use proto::exproto::ResultCode;
 
@@ -318,12 +317,7 @@ async fn what_no_pod_has_written_is_passed_over_and_counted() {
 #[tokio::test]
 async fn it_is_so_in_a_redis_cluster_while_nodes_change_places() {
     const TOPICS: usize = 200;
-    let cluster = RedisCluster::start().await;
-    let urls = cluster.urls();
-    let pods = Pods::over(cluster, move |config| {
-        config.redis.urls = urls.iter().map(|url| url.parse().unwrap()).collect();
-        config.redis.mode = RedisMode::Cluster;
-    });
+    let pods = Pods::with_cluster().await;
     let (one, two) = (pod(&pods, "a").await, pod(&pods, "b").await);
     let mut publisher = one.client("publisher").await;
     let publish = async {

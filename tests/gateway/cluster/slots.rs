@@ -1,18 +1,10 @@
 //! Slots of a Redis Cluster move from one master to another while messages pass through them.
 
-use config::RedisMode;
-use exproto_tests::RedisCluster;
-
 use super::{Pods, trial::trial};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn messages_follow_the_slots_of_their_topics() {
-    let cluster = RedisCluster::start().await;
-    let urls = cluster.urls();
-    let mut pods = Pods::over(cluster, move |config| {
-        config.redis.urls = urls.iter().map(|url| url.parse().unwrap()).collect();
-        config.redis.mode = RedisMode::Cluster;
-    });
+    let mut pods = Pods::with_cluster().await;
     let (one, two) = (pods.pod("a").await, pods.pod("b").await);
     let mut far = two.client("far").await;
     let publisher = one.client("publisher").await;

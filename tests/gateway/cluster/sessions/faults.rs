@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use config::{Config, RedisMode};
+use config::Config;
 use exproto_tests::{Device, Pod as Program, RedisCluster, SentinelSet, TestHandler, until};
 use tokio::task::JoinHandle;
 
@@ -407,13 +407,7 @@ async fn roams_through<R>(pods: &mut Pods<R>, fail_over: impl AsyncFnOnce(&mut R
 
 #[tokio::test]
 async fn a_client_finds_its_session_after_a_fail_over_by_sentinels() {
-    let sentinels = SentinelSet::start().await;
-    let urls = sentinels.urls();
-    let mut pods = Pods::over(sentinels, move |config| {
-        config.redis.urls = urls.iter().map(|url| url.parse().unwrap()).collect();
-        config.redis.mode = RedisMode::Sentinel;
-        config.redis.sentinel.master = Some("main".to_owned());
-    });
+    let mut pods = Pods::with_sentinels().await;
     roams_through(&mut pods, async |redis: &mut SentinelSet| {
         let old = redis.master();
         redis.fail_over().await;
@@ -430,12 +424,7 @@ async fn a_client_finds_its_session_after_a_fail_over_by_sentinels() {
 
 #[tokio::test]
 async fn a_client_finds_its_session_after_all_nodes_of_a_cluster_changed_places() {
-    let cluster = RedisCluster::start().await;
-    let urls = cluster.urls();
-    let mut pods = Pods::over(cluster, move |config| {
-        config.redis.urls = urls.iter().map(|url| url.parse().unwrap()).collect();
-        config.redis.mode = RedisMode::Cluster;
-    });
+    let mut pods = Pods::with_cluster().await;
     roams_through(&mut pods, async |redis: &mut RedisCluster| {
         for replica in 3..6 {
             redis.fail_over(replica).await;
