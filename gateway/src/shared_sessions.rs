@@ -4,7 +4,7 @@
 //! as they change: at once what a client subscribes, and what waits for it in batches (`saving`). With each batch it notes
 //! how far it has heard of the logs. Whoever gets a clientid has the pod that had it write down what it has, loads that,
 //! and reads in the logs what came since (`restoring`, `between`). So does the heir of a dead pod, for all its sessions
-//! whose clients have not come back by then.
+//! whose clients have not come back by then (`inheriting`).
 //!
 //! What waits in `$share` groups is not read up: others of the group have had it.
 
@@ -12,6 +12,8 @@
 mod between;
 /// Giving sessions up.
 mod giving;
+/// Taking over the sessions of a dead pod.
+mod inheriting;
 /// One session of this pod, and what Redis has of it.
 mod kept;
 /// A session as it stands in Redis.
@@ -119,6 +121,8 @@ struct Inner {
     is_leaving: AtomicBool,
     /// How far this pod had heard when all sessions were kept last, and in which life.
     noted: Mutex<Option<(String, Position)>>,
+    /// Held while the first one of a life is noted.
+    noting: tokio::sync::Mutex<()>,
     /// Those that Redis has still to forget.
     over: mpsc::Sender<Arc<Kept>>,
     counts: Arc<Counts>,
@@ -163,6 +167,7 @@ impl SharedSessions {
             moved: watch::Sender::default(),
             is_leaving: AtomicBool::new(false),
             noted: Mutex::default(),
+            noting: tokio::sync::Mutex::default(),
             over,
             counts: Arc::default(),
         });

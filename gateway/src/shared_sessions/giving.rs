@@ -120,11 +120,12 @@ impl Inner {
         }
     }
 
-    /// What is here of a session by an earlier claim: somebody else has had it since.
-    pub(super) fn abandon_older(&self, held: &Arc<Held>) {
+    /// What is here of a session by an earlier claim: somebody else has had the client since, though maybe not the session.
+    pub(super) async fn abandon_older(&self, held: &Arc<Held>) -> Result<(), Failure> {
         let known = self.kept(held.clientid());
-        if let Some(older) = known.filter(|known| !Arc::ptr_eq(&known.held, held)) {
-            self.abandon(&older);
+        match known.filter(|known| !Arc::ptr_eq(&known.held, held)) {
+            Some(older) => self.save_or_give(&older).await,
+            None => Ok(()),
         }
     }
 

@@ -1,12 +1,11 @@
 //! Bringing sessions here that another pod had: what Redis has of them, and what the logs have since.
 
 use std::{
-    collections::HashMap,
     sync::{Arc, Weak, atomic::Ordering::Relaxed},
     time::Duration,
 };
 
-use futures_util::{StreamExt as _, TryStreamExt as _, future::try_join_all, stream};
+use futures_util::{StreamExt as _, future::try_join_all, stream};
 use tokio::time::{sleep, timeout};
 
 use super::{
@@ -18,21 +17,23 @@ use crate::{
     backoff::{PAUSE, jittered},
     broker::{Queue, Session, others::Away},
     clock,
-    cluster::{Partition, Place, Position, Whereabouts},
+    cluster::{Partition, Place, Position},
     ownership::{Held, shown},
     redis::Failure,
 };
 
-/// Sessions of a dead pod that are looked for at once.
+/// Logs that are looked at once more at a time.
 const AT_ONCE: usize = 64;
 /// How often the logs are looked at once more, where Redis does not answer.
 const LOOKS: u32 = 20;
 
 /// One that is being brought here.
-struct Returning {
-    held: Arc<Held>,
-    record: Record,
-    rest: Duration,
+pub(super) struct Returning {
+    pub(super) held: Arc<Held>,
+    pub(super) record: Record,
+    /// How far its pod had heard when it was as that tells, or before; none where nobody knows.
+    pub(super) heard: Option<Arc<Position>>,
+    pub(super) rest: Duration,
 }
 
 /// One that has subscribed again.
@@ -75,56 +76,20 @@ impl SharedSessions {
             "the client's session cannot be looked for, try again: {why}"
         )))
     }
-
-    /// Takes over some of the sessions of a dead pod, from there on. Where to go on, 0 where that was all; none where
-    /// this pod has no room for more.
-    ///
-    /// # Errors
-    /// What is left is taken over when this is tried again.
-    pub async fn inherit(&self, life: &str, cursor: u64) -> Result<Option<u64>, Error> {
-        let inner = &self.0;
-        let (next, clientids) = inner.table.listed(life, cursor).await?;
-        let clientids = clientids.into_iter().map(Arc::from);
-        if !self.0.with.sessions.have_room(clientids.len()) {
-            return Ok(None);
-        }
-        let moving = inner.try_moving(clientids);
-        if inner.is_leaving.load(Relaxed) {
-            return Ok(None);
-        }
-        let found = stream::iter(moving.clientids.clone())
-            .map(async |clientid| inner.claim_ours(life, &clientid).await);
-        let found: Vec<_> = found.buffer_unordered(AT_ONCE).try_collect().await?;
-        let returning: Vec<_> = found.into_iter().flatten().collect();
-        let count = returning.len();
-        inner.restore(returning).await?;
-        if count > 0 {
-            tracing::info!(life, count, "sessions of a pod that is gone go on here");
-            inner.counts.inherited.fetch_add(count as u64, Relaxed);
-        }
-        let settled = stream::iter(moving.clientids.clone())
-            .map(async |clientid| inner.settle(life, &clientid).await);
-        let _: Vec<()> = settled.buffer_unordered(AT_ONCE).try_collect().await?;
-        if next == 0 {
-            inner.table.bury(life).await?;
-        }
-        Ok(Some(next))
-    }
 }
 
 impl Inner {
     async fn fetch(self: &Arc<Self>, held: &Arc<Held>, mark: Option<String>) -> Result<(), Error> {
         let clientid = held.clientid();
         let _moving = self.moving(clientid).await;
-        self.abandon_older(held);
+        self.abandon_older(held).await?;
         if !held.is_unfetched() {
             return Ok(());
         }
         let Some(mark) = mark else {
             return self.forget_found(held).await;
         };
-        let found = self.table.load(clientid).await?;
-        let Some(record) = Record::open(self.table.sealer(), clientid, found) else {
+        let Some((record, heard)) = self.load(clientid).await? else {
             held.note_fetched();
             return Ok(());
         };
@@ -138,6 +103,7 @@ impl Inner {
             // Its client takes it at once: no other session is to be in its way.
             rest: record.standing.expiry,
             record,
+            heard,
         };
         self.restore(vec![returning]).await?;
         self.counts.fetched.fetch_add(1, Relaxed);
@@ -145,6 +111,30 @@ impl Inner {
             tracing::debug!(%failure, "a session that is here is kept later");
         }
         Ok(())
+    }
+
+    /// What Redis has of a session, and how far its pod had heard when it was so, or before.
+    async fn load(
+        &self,
+        clientid: &str,
+    ) -> Result<Option<(Record, Option<Arc<Position>>)>, Failure> {
+        let mut before = None;
+        loop {
+            let found = self.table.load(clientid).await?;
+            let Some(mut record) = Record::open(self.table.sealer(), clientid, found) else {
+                return Ok(None);
+            };
+            if let Some(own) = record.heard.take() {
+                return Ok(Some((record, Some(Arc::new(own)))));
+            }
+            match before {
+                Some((life, heard)) if life == record.life => return Ok(Some((record, heard))),
+                _ => {}
+            }
+            // That pod may live, and go on with both: only a record that is read after this has all up to there.
+            let heard = self.table.reached(&record.life).await?;
+            before = Some((record.life, heard.map(Arc::new)));
+        }
     }
 
     /// What Redis has of a session is over.
@@ -155,58 +145,8 @@ impl Inner {
         Ok(())
     }
 
-    /// A session of a dead pod, if it is still that one's; nothing where what stands there is not ours.
-    async fn claim_ours(
-        &self,
-        life: &str,
-        clientid: &Arc<str>,
-    ) -> Result<Option<Returning>, Error> {
-        match self.claim(life, clientid).await {
-            Err(Error::Redis(failure)) if failure.is_foreign() => {
-                let clientid = shown(clientid);
-                tracing::warn!(clientid, %failure, "the session of a client cannot be taken over");
-                Ok(None)
-            }
-            claimed => claimed,
-        }
-    }
-
-    /// A session of a dead pod, if it is still that one's.
-    async fn claim(&self, life: &str, clientid: &Arc<str>) -> Result<Option<Returning>, Error> {
-        let found = self.table.load(clientid).await?;
-        let (pod, number) = found.owner.clone();
-        let record = Record::open(self.table.sealer(), clientid, found);
-        let Some(record) = record.filter(|record| record.life == life) else {
-            return Ok(None);
-        };
-        let Some(rest) = record.rest() else {
-            return Ok(None);
-        };
-        if !self.may_inherit(&record, (&pod, number)).await? {
-            return Ok(None);
-        }
-        let owner = (&*pod, number);
-        let held = self.with.ownership.inherit(clientid, owner).await?;
-        Ok(held.map(|held| Returning { held, record, rest }))
-    }
-
-    /// Whether its owner has no use for it: it is the dead pod, which has not claimed it since it wrote that; or this one,
-    /// which did not come to an end with it; or it does not live either.
-    async fn may_inherit(
-        &self,
-        record: &Record,
-        (owner, claim): (&str, u64),
-    ) -> Result<bool, Failure> {
-        let is_pod_of = |life: &str| life.rsplit_once('/').is_some_and(|(pod, _)| pod == owner);
-        let is_its = is_pod_of(&record.life) && claim == record.claim;
-        if is_its || is_pod_of(&self.with.cluster.life()) {
-            return Ok(true);
-        }
-        Ok(self.with.cluster.find(owner).await? == Whereabouts::Gone)
-    }
-
     /// What this pod has got of it is kept as its own; then it is not left of the other one.
-    async fn settle(&self, life: &str, clientid: &Arc<str>) -> Result<(), Failure> {
+    pub(super) async fn settle(&self, life: &str, clientid: &Arc<str>) -> Result<(), Failure> {
         if let Some(kept) = self.kept(clientid) {
             match self.save(&kept, None).await {
                 Err(failure) if !failure.is_foreign() => return Err(failure),
@@ -220,25 +160,19 @@ impl Inner {
     }
 
     /// Brings them here, with what came in between: they are then sessions of this pod without a connection.
-    async fn restore(self: &Arc<Self>, returning: Vec<Returning>) -> Result<(), Error> {
-        let mut heard = HashMap::new();
-        for Returning { record, .. } in &returning {
-            if record.heard.is_none() && !heard.contains_key(&record.life) {
-                let reached = self.table.reached(&record.life).await?;
-                heard.insert(record.life.clone(), reached);
-            }
+    pub(super) async fn restore(self: &Arc<Self>, returning: Vec<Returning>) -> Result<(), Error> {
+        if returning.is_empty() {
+            return Ok(());
         }
+        // Then they can be kept as this pod's.
+        self.note_first(&self.with.cluster.life()).await?;
         let subscribed = returning.into_iter().map(|each| self.subscribe(each));
         let subscribed: Vec<_> = subscribed.collect();
         let known = subscribed.iter().flat_map(|each| &each.filters);
         try_join_all(known.map(|(filter, _)| self.with.broker.known(filter))).await?;
-        let missed = subscribed.iter().map(|each| {
-            let Record {
-                life, heard: own, ..
-            } = &each.returning.record;
-            let of_life = heard.get(life).and_then(Option::as_ref);
-            self.missed(&each.filters, own.as_ref().or(of_life))
-        });
+        let missed = subscribed
+            .iter()
+            .map(|each| self.missed(&each.filters, each.returning.heard.as_deref()));
         let missed = try_join_all(missed).await?;
         let parked = subscribed.into_iter().zip(missed);
         let again: Vec<_> = parked
@@ -312,7 +246,9 @@ impl Inner {
             kept,
             filters,
         } = subscribed;
-        let Returning { held, record, rest } = returning;
+        let Returning {
+            held, record, rest, ..
+        } = returning;
         let clientid = held.clientid();
         if missed.has_hole {
             self.note_gap(clientid);

@@ -1,6 +1,9 @@
 //! Having Redis keep the sessions of this pod as they change, and forget those that are over.
 
-use std::sync::{Arc, atomic::Ordering::Relaxed};
+use std::{
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
 
 use futures_util::{StreamExt as _, stream};
 use tokio::{sync::mpsc, time::sleep};
@@ -17,6 +20,8 @@ use crate::{
 
 /// Sessions that Redis is told of at once.
 const AT_ONCE: usize = 64;
+/// Between two looks whether messages may be missing here.
+const LOOK: Duration = Duration::from_millis(50);
 /// Sessions that are looked at before others have their turn.
 const AT_A_LOOK: usize = 256;
 
@@ -68,8 +73,10 @@ impl Inner {
             let saved: Vec<_> = saved.buffer_unordered(AT_ONCE).collect().await;
             is_kept &= saved.into_iter().all(|is_kept| is_kept);
         }
-        // Where messages may be missing here, what was noted last still holds.
-        let Some(heard) = heard.filter(|_| is_kept) else {
+        // Where messages may be missing here, what was noted last still holds. So it does where others have the sessions,
+        // which were not kept then.
+        let is_taken = kept.iter().any(|kept| kept.is_taken());
+        let Some(heard) = heard.filter(|_| is_kept && !is_taken) else {
             return is_kept;
         };
         let Ok(listed) = self.note(&life, heard).await else {
@@ -92,17 +99,7 @@ impl Inner {
 
     /// Whether it is kept; also where it never will be, which holds up no others.
     async fn save_one(&self, kept: &Arc<Kept>) -> bool {
-        if kept.is_taken() {
-            self.abandon(kept);
-            return true;
-        }
-        let saved = if kept.given_up().is_some() {
-            self.finish_giving(kept).await
-        } else if kept.held.is_lost() {
-            self.save_lost(kept).await
-        } else {
-            self.save(kept, None).await
-        };
+        let saved = self.save_or_give(kept).await;
         if kept.is_gone() {
             self.abandon(kept);
         }
@@ -112,6 +109,20 @@ impl Inner {
             tracing::warn!(%failure, "Redis has sessions as they were before");
         }
         failure.is_foreign()
+    }
+
+    /// Has Redis keep it as what it is here: this pod's, or another one's.
+    pub(super) async fn save_or_give(&self, kept: &Arc<Kept>) -> Result<(), Failure> {
+        if kept.is_taken() {
+            self.abandon(kept);
+            Ok(())
+        } else if kept.given_up().is_some() {
+            self.finish_giving(kept).await
+        } else if kept.held.is_lost() {
+            self.save_lost(kept).await
+        } else {
+            self.save(kept, None).await
+        }
     }
 
     /// Another pod has the client. Where it has not had the session yet, what is here of it is still needed.
@@ -137,13 +148,8 @@ impl Inner {
         if kept.is_taken() {
             return Ok(());
         }
-        let is_noted = {
-            let noted = self.noted.lock();
-            noted.as_ref().is_some_and(|(noted, _)| *noted == life)
-        };
-        if !is_noted && let Some(heard) = self.heard() {
-            // From here on the logs are to be read for the first session.
-            self.note(&life, heard).await?;
+        if heard.is_none() {
+            self.note_first(&life).await?;
         }
         match kept.save(&self.table, &life, heard).await? {
             Some(Written::Done(_)) => drop(self.counts.saved.fetch_add(1, Relaxed)),
@@ -173,6 +179,26 @@ impl Inner {
     pub(super) fn heard_last(&self) -> Option<Position> {
         let noted = self.noted.lock();
         noted.as_ref().map(|(_, heard)| heard.clone())
+    }
+
+    /// Where nothing is noted yet in this life: the logs are to be read from here on for its first sessions. While messages
+    /// may be missing here nobody could say from where on, and it waits.
+    pub(super) async fn note_first(&self, life: &str) -> Result<(), Failure> {
+        // One does: for the second session it would be later, and the first one may be kept as it was before.
+        let _noting = self.noting.lock().await;
+        loop {
+            let is_noted = {
+                let noted = self.noted.lock();
+                noted.as_ref().is_some_and(|(noted, _)| noted == life)
+            };
+            if is_noted {
+                return Ok(());
+            }
+            if let Some(heard) = self.heard() {
+                return self.note(life, heard).await.map(drop);
+            }
+            sleep(LOOK).await;
+        }
     }
 
     /// All sessions are kept as they were then. How many are listed.

@@ -1,10 +1,18 @@
 //! Sessions of pods that die, leave or freeze, and a Redis that fails.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use config::Config;
 use exproto_tests::{Device, Pod as Program, RedisCluster, SentinelSet, TestHandler, until};
-use tokio::task::JoinHandle;
+use proto::exproto::ResultCode;
+use tokio::{task::JoinHandle, time::sleep};
 
 use super::{AWAY, GAPS, is_kept, numbers, payload};
 use crate::{
@@ -20,6 +28,12 @@ fn short(config: &mut Config) {
     config.cluster.lease = Duration::from_secs(1);
     config.cluster.peers.timeout = Duration::from_secs(1);
     config.sessions.message_queue = 100_000;
+}
+
+/// Nobody takes it for dead itself, however little it gets to run.
+fn steady(config: &mut Config) {
+    short(config);
+    config.cluster.lease = Duration::from_secs(3);
 }
 
 /// A pod that dies later: a process of its own.
@@ -48,15 +62,34 @@ async fn client_of(victim: &Program, clientid: &str) -> (Device, Calls) {
     (device, calls)
 }
 
-/// Publishes in this pod without end.
-fn publishing(pod: &Pod) -> JoinHandle<()> {
-    let mut calls = Calls::new(&pod.gateway, "");
-    tokio::spawn(async move {
-        for number in 0_usize.. {
-            let topic = ["exact", "wild/1"][number % 2];
-            ok(&calls.raw_publish(topic, 1, number.to_string()).await);
-        }
-    })
+/// Somebody who publishes in a pod until told to stop, and leaves others their turn.
+struct Publishing {
+    is_over: Arc<AtomicBool>,
+    task: JoinHandle<()>,
+}
+
+impl Publishing {
+    fn start(pod: &Pod) -> Self {
+        let mut calls = Calls::new(&pod.gateway, "");
+        let is_over = Arc::new(AtomicBool::new(false));
+        let told = is_over.clone();
+        let task = tokio::spawn(async move {
+            let mut number = 0_usize;
+            while !told.load(Relaxed) {
+                let topic = ["exact", "wild/1"][number % 2];
+                ok(&calls.raw_publish(topic, 1, number.to_string()).await);
+                number += 1;
+                sleep(Duration::from_millis(1)).await;
+            }
+        });
+        Self { is_over, task }
+    }
+
+    /// All that it has published is answered.
+    async fn end(self) {
+        self.is_over.store(true, Relaxed);
+        self.task.await.unwrap();
+    }
 }
 
 /// What was taken by the handler of the victim, as numbers.
@@ -76,10 +109,9 @@ fn taken(handler: &TestHandler) -> Vec<usize> {
 
 /// All that was published has come: to the victim first, the rest here, in order and no more than once here. What had come
 /// to the victim may come again before that.
-async fn all_come(pod: &Pod, publishing: JoinHandle<()>, before: &[usize]) {
+async fn all_come(pod: &Pod, publishing: Publishing, before: &[usize]) {
     let mut here = pod.some(50).await;
-    publishing.abort();
-    let _ = publishing.await;
+    publishing.end().await;
     pod.publish("exact", "end").await;
     while here.last().is_none_or(|last| last != "end") {
         here.extend(pod.some(1).await);
@@ -104,7 +136,7 @@ async fn a_client_of_a_pod_that_is_killed_misses_nothing() {
     let victim = victim(&pods).await;
     let survivor = pods.pod_with("b", short).await;
     let (_device, _calls) = client_of(&victim, "truck").await;
-    let publishing = publishing(&survivor);
+    let publishing = Publishing::start(&survivor);
     let mut before = Vec::new();
     until("it to have got some", async || {
         before.extend(taken(&victim.handler));
@@ -135,7 +167,7 @@ async fn sessions_of_a_dead_pod_go_on_in_another_one() {
         drop(device);
         victim.handler.closed().await;
     }
-    let publishing = publishing(&survivor);
+    let publishing = Publishing::start(&survivor);
     survivor.gateway.counts(PUBLISHED, 50).await;
     until("the ends to be known", async || known(&pods) == 0).await;
     victim.process.signal("-KILL");
@@ -181,11 +213,18 @@ async fn an_heir_takes_no_session_from_a_client_that_has_come_back() {
     until("the ends to be known", async || known(&pods) == 0).await;
     victim.process.signal("-KILL");
     // One is claimed by a pod that lives, and has not come to it yet. It is the heir of nobody for a long time.
-    let addresses = pods.redis.cli(&["KEYS", "*.addresses"]);
-    let owners = pods.redis.cli(&["HKEYS", addresses.trim()]);
-    let owner = owners.split_whitespace().find(|pod| pod.starts_with("d."));
+    let mut owner = None;
+    until("the pod to be known", async || {
+        let addresses = pods.redis.cli(&["KEYS", "*.addresses"]);
+        let owners = pods.redis.cli(&["HKEYS", addresses.trim()]);
+        let mut owners = owners.split_whitespace();
+        owner = owners.find(|pod| pod.starts_with("d.")).map(str::to_owned);
+        owner.is_some()
+    })
+    .await;
+    let owner = owner.expect("it is known");
     let key = pods.redis.cli(&["KEYS", "*.client.boat"]);
-    pods.redis.cli(&["HSET", key.trim(), "pod", owner.unwrap()]);
+    pods.redis.cli(&["HSET", key.trim(), "pod", &owner]);
     pods.redis.cli(&["HINCRBY", key.trim(), "claim", "1"]);
     let mut clients = Vec::new();
     for number in 0..CLIENTS {
@@ -246,12 +285,12 @@ async fn what_one_pod_has_no_room_for_another_one_takes_over() {
 async fn a_pod_that_was_frozen_has_no_sessions_any_more() {
     let pods = Pods::start().await;
     let victim = victim(&pods).await;
-    let survivor = pods.pod_with("b", short).await;
+    let survivor = pods.pod_with("b", steady).await;
     let (device, _) = client_of(&victim, "truck").await;
     drop(device);
     victim.handler.closed().await;
     until("the end to be known", async || known(&pods) == 0).await;
-    let publishing = publishing(&survivor);
+    let publishing = Publishing::start(&survivor);
     victim.process.signal("-STOP");
     survivor.gateway.counts(INHERITED, 1).await;
     victim.process.signal("-CONT");
@@ -262,6 +301,58 @@ async fn a_pod_that_was_frozen_has_no_sessions_any_more() {
     assert!(present);
     all_come(&survivor, publishing, &[]).await;
     assert!(is_kept(&pods, "truck"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pod_that_wakes_up_while_others_take_its_sessions_loses_none() {
+    const CLIENTS: usize = 20;
+    let pods = Pods::start().await;
+    let victim = victim(&pods).await;
+    let survivor = pods.pod_with("b", steady).await;
+    let mut roamers = Vec::new();
+    for number in 0..CLIENTS {
+        let (device, _) = client_of(&victim, &format!("truck-{number}")).await;
+        drop(device);
+        victim.handler.closed().await;
+        roamers.push(connect(&survivor.gateway, &survivor.handler).await);
+    }
+    until("the ends to be known", async || known(&pods) == 0).await;
+    let publishing = Publishing::start(&survivor);
+    survivor.gateway.counts(PUBLISHED, 50).await;
+    victim.process.signal("-STOP");
+    until("it to be taken for dead", async || {
+        !pods.redis.cli(&["KEYS", "*.fence.*"]).trim().is_empty()
+    })
+    .await;
+    victim.process.signal("-CONT");
+    // Some come before the heir sees to their sessions, some after it.
+    for (number, (_, calls)) in roamers.iter_mut().enumerate() {
+        until("the client to be let in", async || {
+            let clientid = format!("truck-{number}");
+            let (answer, present) = calls.begin_session(&clientid, "3600").await;
+            assert!(present.is_none_or(|present| present), "of {clientid}");
+            // It may be asked to try again while its session is on its way.
+            answer.code() == ResultCode::Success
+        })
+        .await;
+    }
+    publishing.end().await;
+    survivor.publish("exact", "end").await;
+    let mut came = BTreeMap::<String, Vec<String>>::new();
+    let has_all = |came: &Vec<String>| came.last().is_some_and(|last| last == "end");
+    while came.values().filter(|came| has_all(came)).count() < CLIENTS {
+        let callback = survivor.handler.next().await;
+        if let exproto_tests::Event::Messages(messages) = callback.event {
+            let came = came.entry(callback.conn).or_default();
+            came.extend(messages.iter().map(payload));
+        }
+    }
+    for came in came.values() {
+        let mut all = numbers(0..came.len() - 1);
+        all.push("end".to_owned());
+        assert_eq!(*came, all);
+    }
+    assert_eq!(survivor.gateway.metric(GAPS).await, 0);
 }
 
 #[tokio::test]
@@ -375,7 +466,7 @@ async fn roams_through<R>(pods: &mut Pods<R>, fail_over: impl AsyncFnOnce(&mut R
             let topic = ["exact", "wild/1"][number % 2];
             until("it to be taken", async || {
                 let answer = calls.raw_publish(topic, 1, number.to_string()).await;
-                answer.code() == proto::exproto::ResultCode::Success
+                answer.code() == ResultCode::Success
             })
             .await;
         }
@@ -412,10 +503,7 @@ async fn a_client_finds_its_session_after_a_fail_over_by_sentinels() {
         let old = redis.master();
         redis.fail_over().await;
         until("the old master to be a replica", async || {
-            redis
-                .server(old)
-                .cli(&["INFO", "replication"])
-                .contains("role:slave")
+            redis.server(old).replication().contains("role:slave")
         })
         .await;
     })
