@@ -181,6 +181,22 @@ impl RedisServer {
     /// What `redis-cli` prints for a command.
     #[expect(clippy::must_use_candidate, reason = "most commands change something")]
     pub fn cli(&self, arguments: &[&str]) -> String {
+        run(self.command().args(arguments))
+    }
+
+    /// How it stands to its replicas, or to its master; empty where it just becomes the other one, which ends connections.
+    #[must_use]
+    pub fn replication(&self) -> String {
+        let output = self.command().args(["INFO", "replication"]).output();
+        let output = output.expect("redis-cli runs");
+        if output.status.success() {
+            String::from_utf8_lossy(&output.stdout).into_owned()
+        } else {
+            String::new()
+        }
+    }
+
+    fn command(&self) -> Command {
         let mut command = Command::new("redis-cli");
         let (host, port) = (self.address.ip(), self.address.port());
         command.args(["-h", &host.to_string(), "-p", &port.to_string()]);
@@ -193,7 +209,7 @@ impl RedisServer {
                 .arg("--key")
                 .arg(&tls.own.key);
         }
-        run(command.args(arguments))
+        command
     }
 }
 

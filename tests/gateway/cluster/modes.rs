@@ -76,7 +76,7 @@ async fn through_sentinels_messages_go_on_after_a_fail_over() {
     pods.redis.fail_over().await;
     // Until it is told, it takes messages that nobody will ever have.
     until("the old master to be a replica", async || {
-        let told = pods.redis.server(old).cli(&["INFO", "replication"]);
+        let told = pods.redis.server(old).replication();
         told.contains("role:slave")
     })
     .await;

@@ -81,7 +81,7 @@ impl RedisCluster {
         until("the cluster to be whole", async || {
             self.nodes.iter().all(all("cluster_state:ok"))
                 && self.nodes[..MASTERS].iter().all(|node| {
-                    node.cli(&["INFO", "replication"]).contains("state=online")
+                    node.replication().contains("state=online")
                         && node.cli(&["CLUSTER", "NODES"]).matches(" slave ").count() == MASTERS
                 })
         })

@@ -41,11 +41,7 @@ impl SentinelSet {
         let replica = [&quick[..], &["--replicaof", &of]].concat();
         let replicas = join_all((0..2).map(|_| RedisServer::with(&replica))).await;
         until("the replicas to follow", async || {
-            master
-                .cli(&["INFO", "replication"])
-                .matches("state=online")
-                .count()
-                == 2
+            master.replication().matches("state=online").count() == 2
         })
         .await;
         let set = Self {

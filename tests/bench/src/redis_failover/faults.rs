@@ -97,7 +97,7 @@ impl Redis {
 async fn whole(set: &mut SentinelSet) {
     until("the replicas to follow the new master", async || {
         let master = set.master();
-        let says = set.server(master).cli(&["INFO", "replication"]);
+        let says = set.server(master).replication();
         says.contains("role:master") && says.matches("state=online").count() == 2
     })
     .await;
