@@ -24,6 +24,9 @@ mod error;
 /// The default, explained.
 mod manual;
 
+/// A configuration as a file.
+mod written;
+
 /// Who this pod is, and which pods it works with.
 mod cluster;
 
