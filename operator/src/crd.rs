@@ -8,6 +8,8 @@
 
 /// The service that handlers call.
 pub mod adapter;
+/// The definition.
+mod definition;
 /// Where handlers are.
 pub mod handler;
 /// The pods.
@@ -23,16 +25,14 @@ pub mod service;
 /// What is told of it.
 pub mod status;
 
-use std::sync::LazyLock;
-
-use kube::{CustomResource, CustomResourceExt as _, KubeSchema};
+use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use self::section::part;
 
 pub use self::{
     adapter::{Adapter, AdapterAuth, AdapterTls, Caller},
+    definition::{definition, schema},
     handler::{Handler, HandlerTemplate, HandlerTls, ServiceRef},
     pod::{Autoscaling, Files, Pod},
     port::{ClientAuth, ClientAuthMode, Port, PortTls, Psk, Transport},
@@ -154,17 +154,6 @@ pub struct Spec {
 
 fn one() -> i32 {
     1
-}
-
-/// The schema of the resource, as it is in the definition.
-#[must_use]
-pub fn schema() -> &'static Value {
-    static SCHEMA: LazyLock<Value> = LazyLock::new(|| {
-        let definition = serde_json::to_value(ExProtoListener::crd());
-        let mut definition = definition.expect("the definition can be written");
-        definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"].take()
-    });
-    &SCHEMA
 }
 
 part!(

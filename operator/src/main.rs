@@ -3,8 +3,7 @@
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
-use exproto_operator::{ExProtoListener, check::check};
-use kube::CustomResourceExt as _;
+use exproto_operator::{check::check, crd::definition};
 
 /// Gateways on Kubernetes, as resources of kind `ExProtoListener` say.
 #[derive(Parser)]
@@ -29,7 +28,7 @@ enum Command {
 fn main() -> ExitCode {
     match Arguments::parse().command {
         Command::Crd => {
-            let crd = serde_saphyr::to_string(&ExProtoListener::crd());
+            let crd = serde_saphyr::to_string(definition());
             print!("{}", crd.expect("the definition can be written"));
             ExitCode::SUCCESS
         }

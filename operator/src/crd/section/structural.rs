@@ -118,11 +118,6 @@ fn plain(mut schema: Map<String, Value>) -> Map<String, Value> {
     if let Some(only) = types_of(all.get("type")).first() {
         all.insert("type".into(), only.clone().into());
     }
-    // Go knows no unsigned numbers; the bounds say the same.
-    let is_unsigned = |format: &Value| format.as_str().is_some_and(|name| name.starts_with("uint"));
-    if all.get("format").is_some_and(is_unsigned) {
-        all.remove("format");
-    }
     if let Some(only) = schema.remove("const") {
         all.insert("type".into(), "string".into());
         all.insert("enum".into(), json!([only]));
@@ -163,7 +158,7 @@ fn words(variants: &[Value]) -> Option<Map<String, Value>> {
         match (&variant["const"], &variant["enum"]) {
             (Value::String(word), _) => {
                 let meaning = variant["description"].as_str().unwrap_or_default();
-                meanings.push(format!("`{word}`: {}", camel_words(meaning)));
+                meanings.push(format!("- `{word}`: {}", camel_words(meaning)));
                 words.push(word.clone());
             }
             (_, Value::Array(some)) => {
