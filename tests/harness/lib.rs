@@ -35,6 +35,8 @@ pub mod python;
 pub mod pki;
 /// Redis servers.
 pub mod redis;
+/// An API server of Kubernetes.
+pub mod kubernetes;
 /// Clocks that jump.
 pub mod clock;
 
@@ -43,6 +45,7 @@ pub use clock::Clock;
 pub use device::Device;
 pub use gateway::TestGateway;
 pub use handler::{Answering, Callback, Event, Manner, TestHandler};
+pub use kubernetes::Kubernetes;
 pub use pki::Pki;
 pub use pod::Pod;
 pub use process::Process;

@@ -1,0 +1,106 @@
+//! An API server of Kubernetes, with its store: real ones, without nodes.
+
+use std::{
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+use crate::{free_address, process::run};
+
+/// An API server, until it is dropped.
+pub struct Kubernetes {
+    state: tempfile::TempDir,
+}
+
+impl Kubernetes {
+    /// Starts one, and builds it before where that was not done yet.
+    ///
+    /// # Panics
+    /// When that fails.
+    #[must_use]
+    pub fn start() -> Self {
+        let state = tempfile::tempdir().expect("a folder");
+        run(&mut Command::new(script("build.sh")));
+        let kubernetes = Self { state };
+        // etcd takes the next port too, so it is asked for as well.
+        let etcd = free_address().port();
+        let mut up = Command::new(script("up.sh"));
+        up.env("KUBE_STATE", kubernetes.path())
+            .env("KUBE_API_PORT", free_address().port().to_string())
+            .env("KUBE_ETCD_PORT", etcd.to_string());
+        run(&mut up);
+        kubernetes
+    }
+
+    /// What `kubectl` prints, which succeeds.
+    ///
+    /// # Panics
+    /// When it does not.
+    #[expect(clippy::must_use_candidate, reason = "most commands change something")]
+    pub fn kubectl(&self, arguments: &[&str]) -> String {
+        run(self.command().args(arguments))
+    }
+
+    /// What comes of applying that: what `kubectl` says, good or bad.
+    ///
+    /// # Errors
+    /// What it says where it fails.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub fn apply(&self, yaml: &str, more: &[&str]) -> Result<String, String> {
+        let file = self.path().join("applied.yaml");
+        std::fs::write(&file, yaml).expect("the folder takes a file");
+        let mut command = self.command();
+        command.args(["apply", "--server-side", "-f"]).arg(&file);
+        let Output {
+            status,
+            stdout,
+            stderr,
+        } = command.args(more).output().expect("kubectl runs");
+        let said = [stdout, stderr].concat();
+        let said = String::from_utf8_lossy(&said).into_owned();
+        if status.success() {
+            Ok(said)
+        } else {
+            Err(said)
+        }
+    }
+
+    fn command(&self) -> Command {
+        let bin = std::env::var_os("KUBE_BIN").map_or_else(built, PathBuf::from);
+        let mut command = Command::new(bin.join("kubectl"));
+        command.env("KUBECONFIG", self.path().join("admin.kubeconfig"));
+        command
+    }
+
+    /// What it keeps. A folder within, as it is removed by who ends it.
+    fn path(&self) -> PathBuf {
+        self.state.path().join("kubernetes")
+    }
+}
+
+impl Drop for Kubernetes {
+    fn drop(&mut self) {
+        let mut down = Command::new(script("down.sh"));
+        let ended = down.env("KUBE_STATE", self.path()).status();
+        drop(ended);
+    }
+}
+
+fn script(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../ci/kubernetes")
+        .join(name)
+}
+
+/// Where `build.sh` puts what it builds.
+fn built() -> PathBuf {
+    let home = || std::env::var_os("HOME").map(|home| Path::new(&home).join(".cache"));
+    let cache = std::env::var_os("XDG_CACHE_HOME")
+        .map(PathBuf::from)
+        .or_else(home);
+    cache
+        .expect("a user has a folder")
+        .join("exproto-kubernetes/bin")
+}
