@@ -16,16 +16,23 @@ start() {
     echo $! >"$state/pid/$name"
 }
 
-# wait_for SECONDS WHAT COMMAND...: asks again and again until the command succeeds.
+# wait_for SECONDS WHAT COMMAND...: asks again and again until the command succeeds, or a daemon has ended.
 wait_for() {
     local deadline=$((SECONDS + $1)) what=$2
     shift 2
     until "$@" >/dev/null 2>&1; do
-        if ((SECONDS >= deadline)); then
+        if ((SECONDS >= deadline)) || ! all_live; then
             echo "waited in vain: $what" >&2
             tail -n 5 "$state"/log/*.log >&2
             return 1
         fi
         sleep 0.1
+    done
+}
+
+all_live() {
+    local file
+    for file in "$state"/pid/*; do
+        kill -0 "$(<"$file")" 2>/dev/null || return 1
     done
 }

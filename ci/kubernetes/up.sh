@@ -2,8 +2,8 @@
 # Starts etcd and kube-apiserver on the loopback address: an API as that of any Kubernetes, without nodes.
 #
 # Usage: ci/kubernetes/up.sh
-# $KUBE_STATE is where they keep all that they have, $KUBE_API_PORT and $KUBE_ETCD_PORT (and the one after it) are their
-# ports. `admin.kubeconfig` in the state is for whoever may do everything. down.sh ends them.
+# $KUBE_STATE is where they keep all that they have; $KUBE_API_PORT, $KUBE_ETCD_PORT and $KUBE_PEER_PORT (where etcd would
+# have its peers) are their ports. `admin.kubeconfig` in the state is for whoever may do everything. down.sh ends them.
 
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
@@ -12,6 +12,7 @@ source "$here/common.sh"
 
 api=${KUBE_API_PORT:-16443}
 etcd=${KUBE_ETCD_PORT:-12379}
+peers=${KUBE_PEER_PORT:-12380}
 pki=$state/pki
 
 main() {
@@ -51,7 +52,7 @@ certificate() {
 }
 
 servers() {
-    local peer=http://127.0.0.1:$((etcd + 1))
+    local peer=http://127.0.0.1:$peers
     start etcd etcd --data-dir "$state/etcd" --unsafe-no-fsync --log-level warn \
         --listen-client-urls "http://127.0.0.1:$etcd" --advertise-client-urls "http://127.0.0.1:$etcd" \
         --listen-peer-urls "$peer" --initial-advertise-peer-urls "$peer" --initial-cluster "default=$peer"

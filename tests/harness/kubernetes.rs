@@ -7,6 +7,9 @@ use std::{
 
 use crate::{free_address, process::run};
 
+/// How often it is tried to start one.
+const TRIES: usize = 3;
+
 /// An API server, until it is dropped.
 pub struct Kubernetes {
     state: tempfile::TempDir,
@@ -19,17 +22,25 @@ impl Kubernetes {
     /// When that fails.
     #[must_use]
     pub fn start() -> Self {
-        let state = tempfile::tempdir().expect("a folder");
         run(&mut Command::new(script("build.sh")));
-        let kubernetes = Self { state };
-        // etcd takes the next port too, so it is asked for as well.
-        let etcd = free_address().port();
-        let mut up = Command::new(script("up.sh"));
-        up.env("KUBE_STATE", kubernetes.path())
-            .env("KUBE_API_PORT", free_address().port().to_string())
-            .env("KUBE_ETCD_PORT", etcd.to_string());
-        run(&mut up);
-        kubernetes
+        let mut failures = Vec::new();
+        while failures.len() < TRIES {
+            let kubernetes = Self {
+                state: tempfile::tempdir().expect("a folder"),
+            };
+            let mut up = Command::new(script("up.sh"));
+            up.env("KUBE_STATE", kubernetes.path());
+            for port in ["KUBE_API_PORT", "KUBE_ETCD_PORT", "KUBE_PEER_PORT"] {
+                up.env(port, free_address().port().to_string());
+            }
+            let output = up.output().expect("the script runs");
+            if output.status.success() {
+                return kubernetes;
+            }
+            // A connection to somebody may have taken a port that was free.
+            failures.push(String::from_utf8_lossy(&output.stderr).into_owned());
+        }
+        panic!("no API server: {}", failures.join("\n"));
     }
 
     /// What `kubectl` prints, which succeeds.
