@@ -98,7 +98,7 @@ impl Inner {
         let Some(GivenUp { heard, .. }) = kept.given_up() else {
             return Ok(());
         };
-        match self.save(kept, heard.as_ref()).await {
+        match self.save(kept, Some(&heard.unwrap_or_default())).await {
             Err(failure) if !failure.is_foreign() => return Err(failure),
             _ => drop(self.counts.handed_over.fetch_add(1, Relaxed)),
         }

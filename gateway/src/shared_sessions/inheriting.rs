@@ -22,6 +22,8 @@ impl SharedSessions {
     /// What is left is taken over when this is tried again.
     pub async fn inherit(&self, life: &str, cursor: u64) -> Result<Option<u64>, Error> {
         let inner = &self.0;
+        // Before they are claimed: they have to be kept as this pod's.
+        inner.note_first(&inner.with.cluster.life()).await?;
         let (next, clientids) = inner.table.listed(life, cursor).await?;
         let clientids = clientids.into_iter().map(Arc::from);
         if !self.0.with.sessions.have_room(clientids.len()) {

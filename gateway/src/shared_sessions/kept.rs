@@ -225,6 +225,11 @@ impl Kept {
         heard: Option<&Position>,
     ) -> Result<Option<Written>, Failure> {
         let mut saved = self.saved.lock().await;
+        // It may have become another pod's while somebody waited: then it is written by who gives it up.
+        let is_given_up = self.given_up.lock().is_some() || self.held.is_lost();
+        if heard.is_none() && is_given_up {
+            return Ok(None);
+        }
         if self.held.take_unsaved() {
             *saved = Saved {
                 writings: saved.writings,

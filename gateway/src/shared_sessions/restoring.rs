@@ -224,6 +224,8 @@ impl Inner {
             return Ok(Missed::default());
         }
         let partitions = Partition::of_filters(filters.iter().map(|(filter, _)| filter));
+        // Whoever gave it up may not have known.
+        let heard = heard.filter(|heard| !heard.places.is_empty());
         let (places, away) = match heard {
             Some(heard) => {
                 let places = partitions.iter();

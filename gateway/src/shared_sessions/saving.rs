@@ -6,7 +6,10 @@ use std::{
 };
 
 use futures_util::{StreamExt as _, stream};
-use tokio::{sync::mpsc, time::sleep};
+use tokio::{
+    sync::mpsc,
+    time::{sleep, timeout},
+};
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::{Inner, Kept, table::Written};
@@ -59,6 +62,10 @@ impl Inner {
         let life = self.with.cluster.life();
         let heard = self.heard();
         let kept: Vec<Arc<Kept>> = self.kept.iter().map(|each| each.clone()).collect();
+        let (taken, kept): (Vec<_>, Vec<_>) = kept.into_iter().partition(|kept| kept.is_taken());
+        for kept in taken {
+            self.abandon(&kept);
+        }
         if kept.is_empty() {
             let mut noted = self.noted.lock();
             if self.kept.is_empty() {
@@ -128,7 +135,7 @@ impl Inner {
     /// Another pod has the client. Where it has not had the session yet, what is here of it is still needed.
     async fn save_lost(&self, kept: &Arc<Kept>) -> Result<(), Failure> {
         let heard = self.heard().or_else(|| self.heard_last());
-        match self.save(kept, heard.as_ref()).await {
+        match self.save(kept, Some(&heard.unwrap_or_default())).await {
             Err(failure) if !failure.is_foreign() => Err(failure),
             _ => {
                 self.abandon(kept);
@@ -137,7 +144,7 @@ impl Inner {
         }
     }
 
-    /// Has Redis keep it as it is now; where it is given up, with how far this pod had heard.
+    /// Has Redis keep it as it is now; where it is given up, with how far this pod had heard, or with that nobody knows.
     pub(super) async fn save(
         &self,
         kept: &Arc<Kept>,
@@ -182,8 +189,17 @@ impl Inner {
     }
 
     /// Where nothing is noted yet in this life: the logs are to be read from here on for its first sessions. While messages
-    /// may be missing here nobody could say from where on, and it waits.
+    /// may be missing here nobody could say from where on, and it waits, but not without end.
     pub(super) async fn note_first(&self, life: &str) -> Result<(), Failure> {
+        let patience = self.settings.patience;
+        let noted = timeout(patience, self.note_once_heard(life)).await;
+        noted.unwrap_or(Err(Failure::TimedOut {
+            limit: patience,
+            sent: false,
+        }))
+    }
+
+    async fn note_once_heard(&self, life: &str) -> Result<(), Failure> {
         // One does: for the second session it would be later, and the first one may be kept as it was before.
         let _noting = self.noting.lock().await;
         loop {
@@ -204,7 +220,10 @@ impl Inner {
     /// All sessions are kept as they were then. How many are listed.
     async fn note(&self, life: &str, heard: Position) -> Result<usize, Failure> {
         let listed = self.table.reach(life, &heard).await?;
-        *self.noted.lock() = Some((life.to_owned(), heard));
+        // What is noted late, of a life that is over, tells nothing of the one that has begun.
+        if *life == self.with.cluster.life() {
+            *self.noted.lock() = Some((life.to_owned(), heard));
+        }
         Ok(listed)
     }
 }
