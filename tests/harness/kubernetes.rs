@@ -3,9 +3,10 @@
 use std::{
     path::{Path, PathBuf},
     process::{Command, Output},
+    time::Instant,
 };
 
-use crate::{free_address, process::run};
+use crate::{DEADLINE, free_address, process::run};
 
 /// How often it is tried to start one.
 const TRIES: usize = 3;
@@ -75,6 +76,24 @@ impl Kubernetes {
             Ok(said)
         } else {
             Err(said)
+        }
+    }
+
+    /// Waits until there is something at that path: what a definition defines is not there at once.
+    ///
+    /// # Panics
+    /// When `DEADLINE` is over.
+    pub fn serves(&self, path: &str) {
+        let begun = Instant::now();
+        loop {
+            // It takes long enough to start to need no pause.
+            let output = self.command().args(["get", "--raw", path]).output();
+            let output = output.expect("kubectl runs");
+            if output.status.success() {
+                return;
+            }
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert!(begun.elapsed() < DEADLINE, "nothing at {path}: {said}");
         }
     }
 

@@ -14,9 +14,6 @@ fn kubernetes() -> Kubernetes {
     let definition = serde_json::to_string(crd::definition()).expect("it can be written");
     let said = kubernetes.apply(&definition, &[]).expect("it is taken");
     assert!(!said.contains("Warning"), "{said}");
-    let name = "crd/exprotolisteners.exproto.dev";
-    // A condition that is not there yet is an error to `--for=condition`.
-    let established = "--for=jsonpath={.status.conditions[?(@.type==\"Established\")].status}=True";
-    kubernetes.kubectl(&["wait", established, "--timeout=30s", name]);
+    kubernetes.serves("/apis/exproto.dev/v1alpha1/exprotolisteners");
     kubernetes
 }
