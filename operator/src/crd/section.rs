@@ -76,21 +76,6 @@ impl<P: Part> Section<P> {
         };
         values
     }
-
-    /// Whether nothing is said.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.values.is_empty()
-    }
-
-    /// A value by its path, such as `broker.shared`, each level in camelCase.
-    #[must_use]
-    pub fn get(&self, path: &str) -> Option<&Value> {
-        let (first, rest) = path.split_once('.').unwrap_or((path, ""));
-        let value = self.values.get(first)?;
-        let mut rest = rest.split('.').filter(|level| !level.is_empty());
-        rest.try_fold(value, |value, level| value.get(level))
-    }
 }
 
 impl Schemas {

@@ -38,7 +38,7 @@ pub fn camel(name: &str) -> String {
 pub(super) fn structural(schema: Value) -> Value {
     let Value::Object(mut schema) = schema else {
         // `true`: whatever it is.
-        return anything(None);
+        return anything().into();
     };
     let description = describe(&schema);
     let variants = ["oneOf", "anyOf"].into_iter();
@@ -93,7 +93,7 @@ fn camel_words(text: &str) -> String {
 
 fn plain(mut schema: Map<String, Value>) -> Map<String, Value> {
     let mut all = Map::new();
-    match types(&schema).as_slice() {
+    match types(schema.get("type")).as_slice() {
         [] | [_] => {}
         types
             if types
@@ -103,7 +103,7 @@ fn plain(mut schema: Map<String, Value>) -> Map<String, Value> {
             all.insert("x-kubernetes-int-or-string".into(), true.into());
             return all;
         }
-        _ => return anything_of(),
+        _ => return anything(),
     }
     for key in KEPT {
         if let Some(value) = schema.remove(key) {
@@ -115,7 +115,7 @@ fn plain(mut schema: Map<String, Value>) -> Map<String, Value> {
             *name = name.as_str().map(camel).into();
         }
     }
-    if let Some(only) = types_of(all.get("type")).first() {
+    if let Some(only) = types(all.get("type")).first() {
         all.insert("type".into(), only.clone().into());
     }
     if let Some(only) = schema.remove("const") {
@@ -134,7 +134,7 @@ fn plain(mut schema: Map<String, Value>) -> Map<String, Value> {
     } else if let Some(values @ Value::Object(_)) = schema.remove("additionalProperties") {
         all.insert("additionalProperties".into(), structural(values));
     }
-    if all.is_empty() { anything_of() } else { all }
+    if all.is_empty() { anything() } else { all }
 }
 
 /// One of several: words, things of which one is there, or else whatever.
@@ -147,7 +147,7 @@ fn one_of(mut variants: Vec<Value>) -> Map<String, Value> {
     }
     words(&variants)
         .or_else(|| choices(&variants))
-        .unwrap_or_else(anything_of)
+        .unwrap_or_else(anything)
 }
 
 /// Words, and what each of them means.
@@ -199,26 +199,14 @@ fn choices(variants: &[Value]) -> Option<Map<String, Value>> {
     Some(all)
 }
 
-fn anything(description: Option<String>) -> Value {
-    let mut all = anything_of();
-    if let Some(text) = description {
-        all.insert("description".into(), text.into());
-    }
-    all.into()
-}
-
-fn anything_of() -> Map<String, Value> {
+fn anything() -> Map<String, Value> {
     let mut all = Map::new();
     all.insert("x-kubernetes-preserve-unknown-fields".into(), true.into());
     all
 }
 
-fn types(schema: &Map<String, Value>) -> Vec<String> {
-    types_of(schema.get("type"))
-}
-
 /// But for `null`: what may be left out is left out.
-fn types_of(types: Option<&Value>) -> Vec<String> {
+fn types(types: Option<&Value>) -> Vec<String> {
     let types = match types {
         Some(Value::Array(some)) => some.as_slice(),
         Some(one) => std::slice::from_ref(one),
